@@ -1,0 +1,105 @@
+/**
+ * The address book. Every subject, stream and bucket in the system is spelled here and nowhere else: to learn who talks
+ * to whom, read this file, then look for the callers of its functions.
+ */
+
+/** An id that would change the shape of a subject: empty, or holding white space, '.', '*' or '>'. */
+export class BadSubjectToken extends Error {
+  override readonly name = 'BadSubjectToken'
+  readonly code = 'BUS_BAD_SUBJECT_TOKEN'
+}
+
+/** Source: NATS docs, "Subject-Based Messaging", which names the characters a token may hold. */
+export function token(text: string): string {
+  if (/^[^\s.*>]+$/.test(text)) return text
+  throw new BadSubjectToken(`'${text}' cannot be one token of a subject`)
+}
+
+// ── The front door ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** `lambus.invoke.<function>[.<qualifier>]`: body = the event's JSON. With a reply subject a sync invoke, without one an Event. */
+export const invoke = (functionName: string, qualifier?: string) =>
+  qualifier === undefined
+    ? `lambus.invoke.${token(functionName)}`
+    : `lambus.invoke.${token(functionName)}.${token(qualifier)}`
+export const anyInvoke = 'lambus.invoke.>'
+
+/** `lambus.api.<Operation>`: takes and gives the JSON of the AWS operation of that name. */
+export const api = (operation: string) => `lambus.api.${token(operation)}`
+export const anyApi = 'lambus.api.>'
+
+// ── Front end ↔ worker manager ↔ placement ↔ worker ────────────────────────────────────────────────────────────────
+
+/** `lambus.pool.<partition>.<event>`: the owner of that partition of the worker manager hears it. */
+export const pool = (partition: number, event: string) => `lambus.pool.${partition}.${token(event)}`
+export const anyPool = (partition: number) => `lambus.pool.${partition}.*`
+
+/** `lambus.front-end.<id>.<event>`: what the worker manager tells one front end about its reservations. */
+export const frontEnd = (id: string, event: string) =>
+  `lambus.front-end.${token(id)}.${token(event)}`
+export const anyFrontEnd = (id: string) => `lambus.front-end.${token(id)}.*`
+/** Every front end answers with the reservations that it holds: how a new owner of a partition rebuilds its pools. */
+export const heldReservations = 'lambus.front-end.held'
+
+/** `lambus.placement.place`: asks any placement for room for one sandbox. */
+export const place = 'lambus.placement.place'
+
+/** `lambus.worker.<id>.provision`: asks one worker to start a sandbox; it answers whether it has room. */
+export const provision = (workerId: string) => `lambus.worker.${token(workerId)}.provision`
+/** `lambus.worker.<id>.sandbox.<sandbox>.<event>`: body of `invoke` = the event's JSON; it answers with the result. */
+export const sandbox = (workerId: string, sandboxId: string, event: string) =>
+  `lambus.worker.${token(workerId)}.sandbox.${token(sandboxId)}.${token(event)}`
+export const anySandbox = (workerId: string) => `lambus.worker.${token(workerId)}.sandbox.*.*`
+/** Every worker answers with the sandboxes that it runs. */
+export const runningSandboxes = 'lambus.worker.sandboxes'
+
+// ── Presence ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** `lambus.beat.<role>.<id>`: says "I am alive" several times a second. */
+export const beat = (role: string, id: string) => `lambus.beat.${token(role)}.${token(id)}`
+export const anyBeat = 'lambus.beat.*.*'
+/** A newcomer asks everyone to beat now. */
+export const hello = 'lambus.hello'
+/** `lambus.ping.<id>`: answered by the process of that id; "no responders" means that its connection is gone. */
+export const ping = (id: string) => `lambus.ping.${token(id)}`
+/** Every process answers with its roles, its machines and their counts. */
+export const status = 'lambus.status'
+
+// ── Actors of anybody ──────────────────────────────────────────────────────────────────────────────────────────────
+
+/** `lambus.actor.<machine>.<instance>.<event>`: an event for one instance of a hosted machine; body = its JSON fields. */
+export const actor = (machine: string, instance: string, event: string) =>
+  `lambus.actor.${token(machine)}.${token(instance)}.${token(event)}`
+export const anyActor = (machine: string) => `lambus.actor.${token(machine)}.>`
+
+// ── Streams ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Events for durable actors: a work queue, so that an acknowledged event is gone and an unacknowledged one comes again. */
+export const durableStream = 'LAMBUS_DURABLE'
+/** `lambus.durable.<machine>.<instance>`: the inbox of one durable actor. */
+export const durable = (machine: string, instance: string) =>
+  `lambus.durable.${token(machine)}.${token(instance)}`
+export const anyDurable = (machine: string) => `lambus.durable.${token(machine)}.*`
+/** `lambus.alarm.<machine>.<instance>.<timer>`: a message scheduled into a durable actor's inbox; its timers. */
+export const alarm = (machine: string, instance: string, timer: string) =>
+  `lambus.alarm.${token(machine)}.${token(instance)}.${token(timer)}`
+export const anyAlarm = 'lambus.alarm.*.*.*'
+
+export const logStream = 'LAMBUS_LOGS'
+/** `lambus.log.<function>`: what a function's sandboxes wrote, in the order of each sandbox. */
+export const log = (functionName: string) => `lambus.log.${token(functionName)}`
+export const anyLog = 'lambus.log.*'
+
+// ── Buckets ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export const functionsBucket = 'lambus_functions'
+export const workersBucket = 'lambus_workers'
+export const leasesBucket = 'lambus_leases'
+export const actorsBucket = 'lambus_actors'
+export const codeBucket = 'lambus_code'
+
+/** `$KV.<bucket>.<key>`: a KV entry as the stream subject that it is; needed for CAS together with a TTL. */
+export const kvEntry = (bucket: string, key: string) => `$KV.${bucket}.${key}`
+
+/** Tokens a subject is made of, for reading addresses back. */
+export const tokens = (subject: string): string[] => subject.split('.')

@@ -1,0 +1,185 @@
+/**
+ * Every knob once: its name in the environment, unit, default and the source of the default.
+ *
+ * Flags of the CLI win over the environment, the environment over the default. All complaints are made at once, before
+ * anything is started.
+ */
+
+type Knob<T> = { env: string; fallback: T; read: (text: string) => T; why: string }
+
+const text = (env: string, fallback: string, why: string): Knob<string> => ({
+  env,
+  fallback,
+  read: (value) => value,
+  why,
+})
+
+function number(env: string, fallback: number, range: [number, number], why: string): Knob<number> {
+  return {
+    env,
+    fallback,
+    why,
+    read: (value) => {
+      const parsed = Number(value)
+      if (!Number.isInteger(parsed) || parsed < range[0] || parsed > range[1]) {
+        throw new Error(
+          `${env} must be a whole number from ${range[0]} to ${range[1]}, not '${value}'`,
+        )
+      }
+      return parsed
+    },
+  }
+}
+
+export const knobs = {
+  region: text('LAMBUS_REGION', 'us-east-1', "the AWS SDKs' own most common default"),
+  account: text('LAMBUS_ACCOUNT', '000000000000', 'twelve digits that no AWS account has'),
+  httpHost: text(
+    'LAMBUS_HTTP_HOST',
+    '127.0.0.1',
+    'loopback: dev credentials are accepted only there',
+  ),
+  httpPort: number(
+    'LAMBUS_HTTP_PORT',
+    4566,
+    [0, 65_535],
+    'the port where tools look for a local AWS; 0 picks a free one',
+  ),
+  inspectorPort: number(
+    'LAMBUS_INSPECTOR_PORT',
+    4567,
+    [0, 65_535],
+    'next to the HTTP port; 0 picks a free one',
+  ),
+  natsPort: number('LAMBUS_NATS_PORT', 4222, [0, 65_535], "NATS's own default; 0 picks a free one"),
+  dataDir: text('LAMBUS_DATA_DIR', './.lambus', 'beside the project that uses it'),
+  accessKeyId: text(
+    'LAMBUS_ACCESS_KEY_ID',
+    'test',
+    'dev credentials, accepted while HTTP is bound to loopback',
+  ),
+  secretAccessKey: text(
+    'LAMBUS_SECRET_ACCESS_KEY',
+    'test',
+    'dev credentials, accepted while HTTP is bound to loopback',
+  ),
+  logLevel: text(
+    'LAMBUS_LOG_LEVEL',
+    'info',
+    'pino level: trace, debug, info, warn, error, fatal, silent',
+  ),
+  workers: number(
+    'LAMBUS_WORKERS',
+    1,
+    [1, 64],
+    'worker processes that `lambus up` starts; a sandbox is a process of its own anyway',
+  ),
+  workerMemoryMb: number(
+    'LAMBUS_WORKER_MEMORY_MB',
+    0,
+    [0, 4_194_304],
+    "MB that a worker's sandboxes may hold together, as functions' MemorySize; 0: 90 % of the machine",
+  ),
+  concurrentStarts: number(
+    'LAMBUS_CONCURRENT_STARTS',
+    0,
+    [0, 1024],
+    'sandboxes that a worker starts at the same time; 0: one per core. A start is CPU work: more only make each slower',
+  ),
+  accountConcurrency: number(
+    'LAMBUS_ACCOUNT_CONCURRENCY',
+    1000,
+    [1, 1_000_000],
+    'AWS Lambda quotas: concurrent executions of an account',
+  ),
+  partitions: number(
+    'LAMBUS_PARTITIONS',
+    8,
+    [1, 256],
+    'pieces that worker managers share functions by; more spread finer and cost one lease each',
+  ),
+  leaseTtlMs: number(
+    'LAMBUS_LEASE_TTL_MS',
+    15_000,
+    [2_000, 600_000],
+    'a replicated bucket is 4–7 s without a leader after a crash, so 15 s; the dead are found by their missing heartbeat, much sooner',
+  ),
+  beatMs: number('LAMBUS_BEAT_MS', 300, [50, 10_000], 'heartbeat interval of every process'),
+  silenceMs: number(
+    'LAMBUS_SILENCE_MS',
+    900,
+    [100, 60_000],
+    'silence after which a process is probed, and given up if the probe finds nobody: three beats',
+  ),
+  lingerMs: number(
+    'LAMBUS_LINGER_MS',
+    1_000,
+    [0, 600_000],
+    'how long a front end keeps an unused reservation',
+  ),
+  keepAliveMs: number(
+    'LAMBUS_KEEP_ALIVE_MS',
+    600_000,
+    [1_000, 86_400_000],
+    'how long a sandbox nobody uses is kept: ten minutes, what users of AWS report; AWS documents no figure',
+  ),
+  initTimeoutMs: number(
+    'LAMBUS_INIT_TIMEOUT_MS',
+    10_000,
+    [100, 900_000],
+    'AWS Lambda Developer Guide, "Lambda execution environment": the init phase is limited to 10 s',
+  ),
+  reservationTimeoutMs: number(
+    'LAMBUS_RESERVATION_TIMEOUT_MS',
+    30_000,
+    [100, 900_000],
+    'how long an invocation waits for a sandbox before it is throttled; longer than an init that takes all its 10 s',
+  ),
+  drainTimeoutMs: number(
+    'LAMBUS_DRAIN_TIMEOUT_MS',
+    30_000,
+    [0, 900_000],
+    'how long SIGTERM waits for running invocations',
+  ),
+} satisfies Record<string, Knob<string> | Knob<number>>
+
+export type Config = { [Name in keyof typeof knobs]: (typeof knobs)[Name]['fallback'] }
+
+/** What is wrong with the settings, all of it. */
+export class BadConfig extends Error {
+  override readonly name = 'BadConfig'
+  readonly code = 'CONFIG_INVALID'
+}
+
+/** `overrides` are the CLI's flags; `environment` is `process.env`. Throws BadConfig with every complaint. */
+export function readConfig(
+  environment: Record<string, string | undefined>,
+  overrides: { [Name in keyof Config]?: Config[Name] | undefined } = {},
+): Config {
+  const complaints: string[] = []
+  const values: Record<string, string | number> = {}
+  for (const [name, knob] of Object.entries(knobs)) {
+    const given = overrides[name as keyof Config] ?? environment[knob.env]
+    try {
+      values[name] = given === undefined || given === '' ? knob.fallback : knob.read(String(given))
+    } catch (error) {
+      complaints.push((error as Error).message)
+    }
+  }
+  const config = values as Config
+  if (!/^\d{12}$/.test(config.account ?? ''))
+    complaints.push('LAMBUS_ACCOUNT must be twelve digits')
+  const isDevKey = config.accessKeyId === 'test' && config.secretAccessKey === 'test'
+  if (
+    isDevKey &&
+    config.httpHost !== '127.0.0.1' &&
+    config.httpHost !== '::1' &&
+    config.httpHost !== 'localhost'
+  ) {
+    complaints.push(
+      'LAMBUS_HTTP_HOST is not loopback: set LAMBUS_ACCESS_KEY_ID and LAMBUS_SECRET_ACCESS_KEY to credentials of your own',
+    )
+  }
+  if (complaints.length > 0) throw new BadConfig(complaints.join('\n'))
+  return config
+}

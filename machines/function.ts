@@ -1,0 +1,363 @@
+/**
+ * Function: one Lambda function, as the control plane sees it.
+ *
+ *     absent ──create──▶ pending ──prepared──▶ active ──update──▶ updating ──prepared──▶ active
+ *                           │ unprepared                            │ unprepared
+ *                           ▼                                       ▼
+ *                         failed                       active, the update failed; the old code serves
+ *
+ *     delete, from anywhere ──▶ deleted
+ *
+ * What is shown (settings, state, revision) and what serves (a generation of code and settings) are two things: while an
+ * update is in progress, the old generation goes on serving.
+ * Source: AWS Lambda Developer Guide, "Lambda function states".
+ */
+import { assign, setup } from 'xstate'
+import { effect, withEffects } from './effect.ts'
+
+/** What a user configures. `timeoutSeconds` 1–900, `memoryMb` 128–10240: AWS Lambda quotas. */
+export type FunctionSettings = {
+  runtime: string
+  handler: string
+  role: string
+  description: string
+  timeoutSeconds: number
+  memoryMb: number
+  environment: Record<string, string> | undefined
+}
+
+/** A zip package: SHA-256 as base64 (AWS's CodeSha256), size in bytes. */
+export type FunctionCode = { sha256: string; sizeBytes: number }
+
+/** One generation: code and settings that belong together. Each has pools and sandboxes of its own. */
+export type Generation = { id: string; settings: FunctionSettings; code: FunctionCode }
+
+/** What the rest of the system knows about a function. `step` grows with each change and fences late writers. */
+export type FunctionRecord = {
+  name: string
+  step: number
+  settings: FunctionSettings
+  code: FunctionCode
+  tags: Record<string, string>
+  revisionId: string
+  /** ISO 8601. */
+  lastModified: string
+  state: 'Pending' | 'Active' | 'Failed'
+  lastUpdate: 'none' | 'InProgress' | 'Successful' | 'Failed'
+  reason: string | undefined
+  /** Absent until the first generation is prepared. */
+  serving: Generation | undefined
+}
+
+/** `reply` is where the answer goes; `at`, `revisionId` and `generation` come from outside: clock and chance. */
+type Request = { reply: string; at: string; revisionId: string }
+type Guarded = Request & { expectedRevisionId?: string | undefined }
+
+export type FunctionEvent =
+  | ({
+      type: 'create'
+      name: string
+      generation: string
+      settings: FunctionSettings
+      code: FunctionCode
+      tags: Record<string, string>
+    } & Request)
+  | ({ type: 'updateCode'; generation: string; code: FunctionCode } & Guarded)
+  | ({
+      type: 'updateConfiguration'
+      generation: string
+      settings: Partial<FunctionSettings>
+    } & Guarded)
+  | ({ type: 'tag'; tags: Record<string, string> } & Request)
+  | ({ type: 'untag'; keys: string[] } & Request)
+  | ({ type: 'delete' } & Request)
+  | { type: 'prepared'; generation: string }
+  | { type: 'unprepared'; generation: string; reason: string }
+
+/** Why a request was not carried out; the actor knows the AWS error for each. */
+export type FunctionRefusal = 'absent' | 'exists' | 'updating' | 'stale revision'
+export type FunctionAnswer = { record: FunctionRecord } | { refused: FunctionRefusal }
+
+type Context = { record: FunctionRecord | undefined; next: Generation | undefined }
+
+const effects = {
+  /** Tells the asker how its request ended. */
+  answer: effect<{ reply: string; answer: FunctionAnswer }>(),
+  /** Checks that the code of a generation can be served; ends in `prepared` or `unprepared`. */
+  prepare: effect<{ name: string; generation: Generation }>(),
+  /** Shows the record to the rest of the system. */
+  publish: effect<{ record: FunctionRecord }>(),
+  /** Takes the record away from the rest of the system. */
+  withdraw: effect<{ name: string; step: number }>(),
+}
+
+const replyOf = (event: FunctionEvent) => ('reply' in event ? event.reply : '')
+const current = (context: Context): FunctionRecord => {
+  if (context.record === undefined) throw new Error('a function that is not there has no record')
+  return context.record
+}
+
+/** A next record: one step on, revised and dated by the request that asks for it. */
+const revise = (
+  record: FunctionRecord,
+  event: { at: string; revisionId: string },
+  changes: Partial<FunctionRecord>,
+): FunctionRecord => ({
+  ...record,
+  ...changes,
+  step: record.step + 1,
+  revisionId: event.revisionId,
+  lastModified: event.at,
+})
+
+const base = setup({
+  types: {} as { context: Context; events: FunctionEvent },
+  actions: {
+    ...effects,
+    create: assign(({ event }) => {
+      if (event.type !== 'create') return {}
+      const { name, settings, code, tags, revisionId, at, generation } = event
+      return {
+        next: { id: generation, settings, code },
+        record: {
+          name,
+          step: 1,
+          settings,
+          code,
+          tags,
+          revisionId,
+          lastModified: at,
+          state: 'Pending' as const,
+          lastUpdate: 'none' as const,
+          reason: undefined,
+          serving: undefined,
+        },
+      }
+    }),
+    beginUpdate: assign(({ context, event }) => {
+      if (event.type !== 'updateCode' && event.type !== 'updateConfiguration') return {}
+      const record = current(context)
+      const settings =
+        event.type === 'updateConfiguration'
+          ? { ...record.settings, ...event.settings }
+          : record.settings
+      const code = event.type === 'updateCode' ? event.code : record.code
+      return {
+        next: { id: event.generation, settings, code },
+        record: revise(record, event, {
+          settings,
+          code,
+          lastUpdate: 'InProgress',
+          reason: undefined,
+        }),
+      }
+    }),
+    serveNext: assign(({ context }) => {
+      const record = current(context)
+      return {
+        next: undefined,
+        record: {
+          ...record,
+          step: record.step + 1,
+          state: 'Active' as const,
+          lastUpdate: 'Successful' as const,
+          reason: undefined,
+          serving: context.next,
+        },
+      }
+    }),
+    giveUpNext: assign(({ context, event }) => {
+      const record = current(context)
+      const reason = event.type === 'unprepared' ? event.reason : undefined
+      return {
+        next: undefined,
+        record:
+          record.serving === undefined
+            ? { ...record, step: record.step + 1, state: 'Failed' as const, reason }
+            : { ...record, step: record.step + 1, lastUpdate: 'Failed' as const, reason },
+      }
+    }),
+    addTags: assign(({ context, event }) => {
+      if (event.type !== 'tag') return {}
+      const record = current(context)
+      return {
+        record: { ...record, step: record.step + 1, tags: { ...record.tags, ...event.tags } },
+      }
+    }),
+    removeTags: assign(({ context, event }) => {
+      if (event.type !== 'untag') return {}
+      const record = current(context)
+      const tags = Object.fromEntries(
+        Object.entries(record.tags).filter(([key]) => !event.keys.includes(key)),
+      )
+      return { record: { ...record, step: record.step + 1, tags } }
+    }),
+  },
+  guards: {
+    isStaleRevision: ({ context, event }) =>
+      'expectedRevisionId' in event &&
+      event.expectedRevisionId !== undefined &&
+      event.expectedRevisionId !== context.record?.revisionId,
+    // A preparation may end after its update was itself overtaken by a delete and a new create.
+    isNextGeneration: ({ context, event }) =>
+      'generation' in event && event.generation === context.next?.id,
+  },
+})
+
+const machine = base
+  .extend({
+    actions: {
+      refuseAbsent: base.enqueueActions(({ event, enqueue }) =>
+        enqueue({
+          type: 'answer',
+          params: { reply: replyOf(event), answer: { refused: 'absent' } },
+        }),
+      ),
+      refuseExists: base.enqueueActions(({ event, enqueue }) =>
+        enqueue({
+          type: 'answer',
+          params: { reply: replyOf(event), answer: { refused: 'exists' } },
+        }),
+      ),
+      refuseUpdating: base.enqueueActions(({ event, enqueue }) =>
+        enqueue({
+          type: 'answer',
+          params: { reply: replyOf(event), answer: { refused: 'updating' } },
+        }),
+      ),
+      refuseStale: base.enqueueActions(({ event, enqueue }) =>
+        enqueue({
+          type: 'answer',
+          params: { reply: replyOf(event), answer: { refused: 'stale revision' } },
+        }),
+      ),
+      answerRecord: base.enqueueActions(({ context, event, enqueue }) =>
+        enqueue({
+          type: 'answer',
+          params: { reply: replyOf(event), answer: { record: current(context) } },
+        }),
+      ),
+      publishRecord: base.enqueueActions(({ context, enqueue }) =>
+        enqueue({ type: 'publish', params: { record: current(context) } }),
+      ),
+      withdrawRecord: base.enqueueActions(({ context, enqueue }) => {
+        const { name, step } = current(context)
+        enqueue({ type: 'withdraw', params: { name, step: step + 1 } })
+      }),
+      prepareNext: base.enqueueActions(({ context, enqueue }) => {
+        if (context.next !== undefined) {
+          const { name } = current(context)
+          enqueue({ type: 'prepare', params: { name, generation: context.next } })
+        }
+      }),
+    },
+  })
+  .createMachine({
+    id: 'function',
+    context: { record: undefined, next: undefined },
+    initial: 'absent',
+    states: {
+      absent: {
+        description: 'No function of this name.',
+        on: {
+          create: {
+            target: 'existing.pending',
+            actions: ['create', 'publishRecord', 'answerRecord', 'prepareNext'],
+          },
+          updateCode: { actions: 'refuseAbsent' },
+          updateConfiguration: { actions: 'refuseAbsent' },
+          tag: { actions: 'refuseAbsent' },
+          untag: { actions: 'refuseAbsent' },
+          delete: { target: 'deleted', actions: 'refuseAbsent' },
+        },
+      },
+      existing: {
+        description: 'The function is there, in one of the states AWS shows.',
+        initial: 'pending',
+        on: {
+          create: { actions: 'refuseExists' },
+          tag: { actions: ['addTags', 'publishRecord', 'answerRecord'] },
+          untag: { actions: ['removeTags', 'publishRecord', 'answerRecord'] },
+          delete: { target: 'deleted', actions: ['withdrawRecord', 'answerRecord'] },
+        },
+        states: {
+          pending: {
+            description: 'Its first generation is being prepared; it cannot be invoked yet.',
+            on: {
+              prepared: {
+                guard: 'isNextGeneration',
+                target: 'active',
+                actions: ['serveNext', 'publishRecord'],
+              },
+              unprepared: {
+                guard: 'isNextGeneration',
+                target: 'failed',
+                actions: ['giveUpNext', 'publishRecord'],
+              },
+              updateCode: { actions: 'refuseUpdating' },
+              updateConfiguration: { actions: 'refuseUpdating' },
+            },
+          },
+          active: {
+            description: 'One generation serves, none is being prepared.',
+            on: {
+              updateCode: [
+                { guard: 'isStaleRevision', actions: 'refuseStale' },
+                {
+                  target: 'updating',
+                  actions: ['beginUpdate', 'publishRecord', 'answerRecord', 'prepareNext'],
+                },
+              ],
+              updateConfiguration: [
+                { guard: 'isStaleRevision', actions: 'refuseStale' },
+                {
+                  target: 'updating',
+                  actions: ['beginUpdate', 'publishRecord', 'answerRecord', 'prepareNext'],
+                },
+              ],
+            },
+          },
+          updating: {
+            description: 'One generation serves while the next one is being prepared.',
+            on: {
+              prepared: {
+                guard: 'isNextGeneration',
+                target: 'active',
+                actions: ['serveNext', 'publishRecord'],
+              },
+              unprepared: {
+                guard: 'isNextGeneration',
+                target: 'active',
+                actions: ['giveUpNext', 'publishRecord'],
+              },
+              updateCode: { actions: 'refuseUpdating' },
+              updateConfiguration: { actions: 'refuseUpdating' },
+            },
+          },
+          failed: {
+            description: 'The first generation could not be prepared; an update may mend it.',
+            on: {
+              updateCode: [
+                { guard: 'isStaleRevision', actions: 'refuseStale' },
+                {
+                  target: 'updating',
+                  actions: ['beginUpdate', 'publishRecord', 'answerRecord', 'prepareNext'],
+                },
+              ],
+              updateConfiguration: [
+                { guard: 'isStaleRevision', actions: 'refuseStale' },
+                {
+                  target: 'updating',
+                  actions: ['beginUpdate', 'publishRecord', 'answerRecord', 'prepareNext'],
+                },
+              ],
+            },
+          },
+        },
+      },
+      deleted: { type: 'final', description: 'Gone; the name is free again.' },
+    },
+    options: { maxIterations: 1000 },
+  })
+
+export const functionMachine = withEffects(machine, effects)
