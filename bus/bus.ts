@@ -68,3 +68,22 @@ export type Bus = {
 }
 
 export type PublishOptions = { headers?: MsgHdrs | undefined; reply?: string | undefined }
+
+/**
+ * Time, as an argument: the real clock in production, a simulated one where time is virtual. `nowMs()` is milliseconds
+ * since the epoch; `setTimer` calls back once.
+ */
+export type Clock = {
+  nowMs(): number
+  setTimer(callback: () => void, delayMs: number): unknown
+  clearTimer(timer: unknown): void
+}
+
+/** What we ask of a logger: pino's shape, so that pino fits as it is. */
+export type Log = {
+  debug(fields: object, text: string): void
+  info(fields: object, text: string): void
+  warn(fields: object, text: string): void
+  error(fields: object, text: string): void
+  isLevelEnabled?(level: string): boolean
+}
