@@ -27,7 +27,7 @@ export type Bus = {
 
   /** Whether the link is up at this moment. */
   readonly up: boolean
-  /** Resolves as soon as the link is up; at once when it is. */
+  /** Resolves as soon as the link is up; at once when it is; never once the bus is closed. */
   ready(): Promise<void>
   /** Calls back each time the link has come back: the moment to restart watches from their last revision + 1. */
   onReconnect(listener: () => void): () => void
@@ -42,7 +42,9 @@ export type Bus = {
   /**
    * Asks once and calls back once. Cheaper than a promise and, unlike `nats.request()`, makes no Error per call: this is
    * the way of the hot path. `timeoutMs` absent: waits until an answer or "no responders", and the caller keeps the
-   * deadline; the function returned forgets the question.
+   * deadline; the function returned forgets the question. A question outlives its link: the answer may come after the
+   * reconnect. One asked while the link is down is sent when it is back, unless it was forgotten by then; right after a
+   * reconnect "no responders" may only mean that the others are not back yet.
    */
   ask(
     subject: string,
