@@ -21,6 +21,10 @@ export type BusErrorCode =
   | 'BUS_SERVER_TOO_OLD'
   /** A bucket exists with settings that break what we promise with it. */
   | 'BUS_BUCKET_UNFIT'
+  /** A stream has settings that break what we promise with it, and they cannot be changed. */
+  | 'BUS_STREAM_UNFIT'
+  /** What is stored under a key is not what we write there. */
+  | 'BUS_DOCUMENT_UNREADABLE'
   /** What is stored under a digest has another digest. */
   | 'BUS_DIGEST_MISMATCH'
 

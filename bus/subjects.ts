@@ -58,6 +58,7 @@ export const runningSandboxes = 'lambus.worker.sandboxes'
 /** `lambus.beat.<role>.<id>`: says "I am alive" several times a second. */
 export const beat = (role: string, id: string) => `lambus.beat.${token(role)}.${token(id)}`
 export const anyBeat = 'lambus.beat.*.*'
+export const beatsOf = (role: string) => `lambus.beat.${token(role)}.*`
 /** A newcomer asks everyone to beat now. */
 export const hello = 'lambus.hello'
 /** `lambus.ping.<id>`: answered by the process of that id; "no responders" means that its connection is gone. */
@@ -100,6 +101,9 @@ export const codeBucket = 'lambus_code'
 
 /** `$KV.<bucket>.<key>`: a KV entry as the stream subject that it is; needed for CAS together with a TTL. */
 export const kvEntry = (bucket: string, key: string) => `$KV.${bucket}.${key}`
+export const anyKvEntry = (bucket: string) => `$KV.${bucket}.>`
+/** `KV_<bucket>`: the stream that a bucket is. */
+export const kvStream = (bucket: string) => `KV_${bucket}`
 
 /** Tokens a subject is made of, for reading addresses back. */
 export const tokens = (subject: string): string[] => subject.split('.')
