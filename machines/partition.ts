@@ -1,0 +1,147 @@
+/**
+ * Partition: one piece of the functions, as one worker manager sees it.
+ *
+ *     elsewhere ──vacant and ours──▶ acquiring ──▶ rebuilding ──▶ serving
+ *         ▲                             │ taken        │ lost        │ lost, no longer ours
+ *         └─────────────────────────────┴──────────────┴─────────────┘
+ *
+ * A partition is a lease. Its owner counts the concurrency of the functions in it, so there must never be two: an owner
+ * stops serving when its lease is lost, and at the latest when the lease would run out unrenewed. Who should own it is
+ * the same answer everywhere (rendezvous hashing over the living), so that nobody has to assign it; whoever finds it
+ * vacant for a while takes it all the same.
+ */
+import { assign, setup } from 'xstate'
+import { effect, withEffects } from './effect.ts'
+
+/** Milliseconds. A vacancy that the preferred owner does not fill in `vacancyMs` is anybody's. */
+export type PartitionInput = {
+  partition: number
+  ttlMs: number
+  renewEveryMs: number
+  vacancyMs: number
+}
+
+export type PartitionEvent =
+  /** Who should own it, now that the living are these. */
+  | { type: 'preferred'; isOurs: boolean }
+  | { type: 'vacant' }
+  | { type: 'held'; byUs: boolean }
+  /** Its holder is dead: its lease need not be waited for. */
+  | { type: 'holderGone'; revision: number }
+  | { type: 'acquired' }
+  | { type: 'taken' }
+  | { type: 'renewed' }
+  | { type: 'lost' }
+  | { type: 'rebuilt' }
+  | { type: 'stop' }
+
+type Context = PartitionInput & { isOurs: boolean }
+
+const effects = {
+  acquire: effect(),
+  renew: effect(),
+  release: effect(),
+  evict: effect<{ revision: number }>(),
+  /** Asks workers and front ends what there is; ends in `rebuilt`. */
+  rebuild: effect(),
+  serve: effect(),
+  /** Forgets the pools at once: they are somebody else's now. */
+  stopServing: effect(),
+}
+
+const machine = setup({
+  types: {} as { input: PartitionInput; context: Context; events: PartitionEvent },
+  actions: {
+    ...effects,
+    rememberPreferred: assign(({ event }) =>
+      event.type === 'preferred' ? { isOurs: event.isOurs } : {},
+    ),
+  },
+  guards: {
+    isOurs: ({ context }) => context.isOurs,
+    isNowOurs: ({ event }) => event.type === 'preferred' && event.isOurs,
+    isNowTheirs: ({ event }) => event.type === 'preferred' && !event.isOurs,
+    isHeldByOthers: ({ event }) => event.type === 'held' && !event.byUs,
+  },
+  delays: {
+    renewEvery: ({ context }) => context.renewEveryMs,
+    // Counted from the last renewal; the server counts from when it stored it, which is later.
+    untilRunOut: ({ context }) => context.ttlMs - context.renewEveryMs,
+    vacancy: ({ context }) => context.vacancyMs,
+  },
+}).createMachine({
+  id: 'partition',
+  context: ({ input }) => ({ ...input, isOurs: false }),
+  initial: 'elsewhere',
+  on: { preferred: { actions: 'rememberPreferred' }, stop: '.stopped' },
+  states: {
+    elsewhere: {
+      description: 'Somebody else owns it, as far as we know.',
+      on: {
+        vacant: 'vacant',
+        holderGone: {
+          actions: { type: 'evict', params: ({ event }) => ({ revision: event.revision }) },
+        },
+      },
+    },
+    vacant: {
+      description: 'Nobody owns it.',
+      always: { guard: 'isOurs', target: 'acquiring' },
+      on: { held: 'elsewhere' },
+      after: { vacancy: 'acquiring' },
+    },
+    acquiring: {
+      description: 'Taking the lease.',
+      entry: 'acquire',
+      on: { acquired: 'owned', taken: 'elsewhere' },
+    },
+    owned: {
+      description: 'The lease is ours.',
+      initial: 'rebuilding',
+      exit: 'stopServing',
+      on: {
+        lost: 'elsewhere',
+        held: { guard: 'isHeldByOthers', target: 'elsewhere' },
+        stop: { target: 'stopped', actions: 'release' },
+      },
+      states: {
+        rebuilding: {
+          description: 'Learning from workers and front ends what there is.',
+          entry: 'rebuild',
+          on: { rebuilt: 'serving' },
+        },
+        serving: {
+          description: 'Its pools are served here.',
+          entry: 'serve',
+          initial: 'renewed',
+          on: {
+            preferred: [
+              {
+                guard: 'isNowTheirs',
+                target: '#partition.elsewhere',
+                actions: ['rememberPreferred', 'release'],
+              },
+              { actions: 'rememberPreferred' },
+            ],
+          },
+          states: {
+            renewed: {
+              description: 'The lease was stored or renewed a moment ago.',
+              after: { renewEvery: 'renewing' },
+            },
+            renewing: {
+              description: 'The lease is being renewed.',
+              entry: 'renew',
+              on: { renewed: 'renewed' },
+              after: { untilRunOut: '#partition.elsewhere' },
+            },
+          },
+        },
+      },
+    },
+    stopped: { type: 'final', description: 'This worker manager goes home.' },
+  },
+  options: { maxIterations: 1000 },
+})
+
+export const partitionMachine = withEffects(machine, effects)
