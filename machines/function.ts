@@ -32,9 +32,13 @@ export type FunctionCode = { sha256: string; sizeBytes: number }
 /** One generation: code and settings that belong together. Each has pools and sandboxes of its own. */
 export type Generation = { id: string; settings: FunctionSettings; code: FunctionCode }
 
-/** What the rest of the system knows about a function. `step` grows with each change and fences late writers. */
+/**
+ * What the rest of the system knows about a function. `step` grows with each change and fences late writers;
+ * `incarnation` tells a function from an earlier one of the same name.
+ */
 export type FunctionRecord = {
   name: string
+  incarnation: string
   step: number
   settings: FunctionSettings
   code: FunctionCode
@@ -57,6 +61,7 @@ export type FunctionEvent =
   | ({
       type: 'create'
       name: string
+      incarnation: string
       generation: string
       settings: FunctionSettings
       code: FunctionCode
@@ -88,7 +93,7 @@ const effects = {
   /** Shows the record to the rest of the system. */
   publish: effect<{ record: FunctionRecord }>(),
   /** Takes the record away from the rest of the system. */
-  withdraw: effect<{ name: string; step: number }>(),
+  withdraw: effect<{ record: FunctionRecord }>(),
 }
 
 const replyOf = (event: FunctionEvent) => ('reply' in event ? event.reply : '')
@@ -116,11 +121,12 @@ const base = setup({
     ...effects,
     create: assign(({ event }) => {
       if (event.type !== 'create') return {}
-      const { name, settings, code, tags, revisionId, at, generation } = event
+      const { name, incarnation, settings, code, tags, revisionId, at, generation } = event
       return {
         next: { id: generation, settings, code },
         record: {
           name,
+          incarnation,
           step: 1,
           settings,
           code,
@@ -204,6 +210,15 @@ const base = setup({
   },
 })
 
+/** How an update begins wherever one may. */
+const update = [
+  { guard: 'isStaleRevision', actions: 'refuseStale' },
+  {
+    target: 'updating',
+    actions: ['beginUpdate', 'publishRecord', 'answerRecord', 'prepareNext'],
+  },
+] as const
+
 const machine = base
   .extend({
     actions: {
@@ -241,8 +256,8 @@ const machine = base
         enqueue({ type: 'publish', params: { record: current(context) } }),
       ),
       withdrawRecord: base.enqueueActions(({ context, enqueue }) => {
-        const { name, step } = current(context)
-        enqueue({ type: 'withdraw', params: { name, step: step + 1 } })
+        const record = current(context)
+        enqueue({ type: 'withdraw', params: { record: { ...record, step: record.step + 1 } } })
       }),
       prepareNext: base.enqueueActions(({ context, enqueue }) => {
         if (context.next !== undefined) {
@@ -301,20 +316,8 @@ const machine = base
           active: {
             description: 'One generation serves, none is being prepared.',
             on: {
-              updateCode: [
-                { guard: 'isStaleRevision', actions: 'refuseStale' },
-                {
-                  target: 'updating',
-                  actions: ['beginUpdate', 'publishRecord', 'answerRecord', 'prepareNext'],
-                },
-              ],
-              updateConfiguration: [
-                { guard: 'isStaleRevision', actions: 'refuseStale' },
-                {
-                  target: 'updating',
-                  actions: ['beginUpdate', 'publishRecord', 'answerRecord', 'prepareNext'],
-                },
-              ],
+              updateCode: update,
+              updateConfiguration: update,
             },
           },
           updating: {
@@ -337,20 +340,8 @@ const machine = base
           failed: {
             description: 'The first generation could not be prepared; an update may mend it.',
             on: {
-              updateCode: [
-                { guard: 'isStaleRevision', actions: 'refuseStale' },
-                {
-                  target: 'updating',
-                  actions: ['beginUpdate', 'publishRecord', 'answerRecord', 'prepareNext'],
-                },
-              ],
-              updateConfiguration: [
-                { guard: 'isStaleRevision', actions: 'refuseStale' },
-                {
-                  target: 'updating',
-                  actions: ['beginUpdate', 'publishRecord', 'answerRecord', 'prepareNext'],
-                },
-              ],
+              updateCode: update,
+              updateConfiguration: update,
             },
           },
         },

@@ -1,0 +1,131 @@
+/**
+ * The ledger of one pool: which sandboxes there are, who holds each, who wants more; and what follows from it.
+ *
+ * Plain data and pure functions. Concurrency in use is the number of seats held, counted here and nowhere else.
+ */
+import type { Seat } from './reservations.ts'
+
+/**
+ * `placing`: room is being looked for or it starts. `unwanted`: it starts, but whoever wanted it has been served.
+ * `free`, `held`: initialised. `doubtful`: its holder is dead or has lost sight of it, and its worker has been asked.
+ */
+export type Standing =
+  | { is: 'placing' }
+  | { is: 'unwanted' }
+  | { is: 'free'; sinceMs: number }
+  | { is: 'held'; frontEnd: string }
+  | { is: 'doubtful' }
+
+/** `workerId` is empty until a worker has accepted it. */
+export type Entry = { workerId: string; standing: Standing }
+
+export type Ledger = {
+  sandboxes: Record<string, Entry>
+  /** Front end → how many seats it waits for. */
+  wants: Record<string, number>
+  /** Sandboxes placed so far: the next one's number. */
+  placed: number
+}
+
+export const emptyLedger: Ledger = { sandboxes: {}, wants: {}, placed: 0 }
+
+export type Grant = { frontEnd: string; seats: Seat[] }
+
+/** What a front end or a worker says that it has, when a new owner rebuilds the pool. */
+export type Found = { sandboxId: string; workerId: string; standing: Standing }
+
+export const rebuiltLedger = (found: Found[]): Ledger => ({
+  ...emptyLedger,
+  sandboxes: Object.fromEntries(
+    found.map(({ sandboxId, workerId, standing }) => [sandboxId, { workerId, standing }]),
+  ),
+})
+
+export const countOf = (ledger: Ledger, ...kinds: Standing['is'][]): number =>
+  Object.values(ledger.sandboxes).filter(({ standing }) => kinds.includes(standing.is)).length
+
+export const wanted = (ledger: Ledger): number =>
+  Object.values(ledger.wants).reduce((sum, count) => sum + count, 0)
+
+export const total = (ledger: Ledger): number => Object.keys(ledger.sandboxes).length
+
+/** The same ledger with one sandbox's standing changed; unchanged when the sandbox is not known. */
+export function stand(ledger: Ledger, sandboxId: string, change: Partial<Entry>): Ledger {
+  const entry = ledger.sandboxes[sandboxId]
+  if (entry === undefined) return ledger
+  return { ...ledger, sandboxes: { ...ledger.sandboxes, [sandboxId]: { ...entry, ...change } } }
+}
+
+export function drop(ledger: Ledger, isDropped: (entry: Entry, id: string) => boolean): Ledger {
+  const sandboxes = Object.fromEntries(
+    Object.entries(ledger.sandboxes).filter(([id, entry]) => !isDropped(entry, id)),
+  )
+  return { ...ledger, sandboxes }
+}
+
+export function want(ledger: Ledger, frontEnd: string, count: number): Ledger {
+  const { [frontEnd]: _, ...others } = ledger.wants
+  return { ...ledger, wants: count > 0 ? { ...others, [frontEnd]: count } : others }
+}
+
+/** Gives free sandboxes to those who wait, in turn, so that no front end starves another. */
+export function grant(ledger: Ledger): { ledger: Ledger; grants: Grant[] } {
+  const free = Object.entries(ledger.sandboxes)
+    .filter(([, { standing }]) => standing.is === 'free')
+    // The one used last is the warmest.
+    .sort(([, a], [, b]) => sinceOf(b) - sinceOf(a))
+  const wants = { ...ledger.wants }
+  const sandboxes = { ...ledger.sandboxes }
+  const seats: Record<string, Seat[]> = {}
+  let turn = Object.keys(wants)
+  while (free.length > 0 && turn.length > 0) {
+    for (const frontEnd of turn) {
+      const next = free.shift()
+      if (next === undefined) break
+      const [sandboxId, { workerId }] = next
+      sandboxes[sandboxId] = { workerId, standing: { is: 'held', frontEnd } }
+      seats[frontEnd] = [...(seats[frontEnd] ?? []), { sandboxId, workerId }]
+      wants[frontEnd] = (wants[frontEnd] ?? 0) - 1
+    }
+    turn = turn.filter((frontEnd) => (wants[frontEnd] ?? 0) > 0)
+  }
+  const left = Object.fromEntries(Object.entries(wants).filter(([, count]) => count > 0))
+  return {
+    ledger: { ...ledger, sandboxes, wants: left },
+    grants: Object.entries(seats).map(([frontEnd, given]) => ({ frontEnd, seats: given })),
+  }
+}
+
+const sinceOf = ({ standing }: Entry): number => (standing.is === 'free' ? standing.sinceMs : 0)
+
+/** Sandboxes to start: as many as wait and are not coming already, up to the limit. */
+export function grow(
+  ledger: Ledger,
+  prefix: string,
+  limit: number,
+): { ledger: Ledger; places: string[] } {
+  const missing = wanted(ledger) - countOf(ledger, 'placing')
+  const count = Math.max(0, Math.min(missing, limit - total(ledger)))
+  const places = Array.from({ length: count }, (_, index) => `${prefix}-${ledger.placed + index}`)
+  const sandboxes = { ...ledger.sandboxes }
+  for (const id of places) sandboxes[id] = { workerId: '', standing: { is: 'placing' } }
+  return { ledger: { ...ledger, sandboxes, placed: ledger.placed + count }, places }
+}
+
+/** Sandboxes that are coming and that nobody waits for any more; the last to come first. */
+export function shrink(ledger: Ledger): { ledger: Ledger; surplus: (Seat & { known: boolean })[] } {
+  const coming = Object.entries(ledger.sandboxes).filter(
+    ([, { standing }]) => standing.is === 'placing',
+  )
+  const surplus = coming.slice(coming.length - Math.max(0, coming.length - wanted(ledger)))
+  const sandboxes = { ...ledger.sandboxes }
+  for (const [id, entry] of surplus) sandboxes[id] = { ...entry, standing: { is: 'unwanted' } }
+  return {
+    ledger: { ...ledger, sandboxes },
+    surplus: surplus.map(([sandboxId, { workerId }]) => ({
+      sandboxId,
+      workerId,
+      known: workerId !== '',
+    })),
+  }
+}
