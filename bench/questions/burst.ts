@@ -1,0 +1,46 @@
+/** What do a hundred simultaneous invocations find where the function never ran? */
+import { natsClient } from '../harness/clients.ts'
+import { invokeSubject, startLambus } from '../harness/lambus.ts'
+import { memoryTable } from '../harness/memory-table.ts'
+import type { Question } from '../harness/question.ts'
+
+const invokes = 100
+
+export const burst: Question = {
+  name: 'burst',
+  asks: `${invokes} simultaneous invokes of a function that never ran, over NATS`,
+  async run({ ours }) {
+    if (!ours) return { rows: [], tables: [], notes: ['There is no floor for this question.'] }
+    await using lambus = await startLambus()
+    await using client = await natsClient(lambus.nats)
+    await lambus.deploy('burst')
+
+    const started = performance.now()
+    const outcomes = await Promise.all(
+      Array.from({ length: invokes }, (_, n) => {
+        const invoke = client.to(invokeSubject('burst'), Buffer.from(JSON.stringify({ n })))
+        return new Promise<{ error: Error | undefined; ms: number }>((resolve) =>
+          invoke((error) => resolve({ error, ms: performance.now() - started })),
+        )
+      }),
+    )
+    const errors = outcomes.flatMap(({ error }) => error ?? [])
+    const times = outcomes.map(({ ms }) => ms).sort((a, b) => a - b)
+    return {
+      rows: [
+        {
+          what: `errors and wrong answers of ${invokes}`,
+          unit: 'errors',
+          ours: [errors.length],
+          reach: { at: 'most', limit: 0, of: 'in all' },
+        },
+        { what: 'all invokes to their answers', unit: 'ms', ours: times },
+      ],
+      tables: [memoryTable('Memory right after', lambus.processes())],
+      notes: [
+        `The last answer came after ${Math.round(times.at(-1) ?? 0)} ms.`,
+        ...(errors[0] === undefined ? [] : [`The first error: ${errors[0].message}`]),
+      ],
+    }
+  },
+}
