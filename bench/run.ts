@@ -7,15 +7,16 @@
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { burst } from './burst.ts'
+import { coldStart } from './cold-start.ts'
+import { cpu } from './cpu.ts'
 import type { Question } from './harness/question.ts'
 import { answerText, page, section } from './harness/report.ts'
-import { burst } from './questions/burst.ts'
-import { coldStart } from './questions/cold-start.ts'
-import { cpu } from './questions/cpu.ts'
-import { idleMemory } from './questions/idle-memory.ts'
-import { throughputNats } from './questions/throughput-nats.ts'
-import { warmHttp } from './questions/warm-http.ts'
-import { warmNats } from './questions/warm-nats.ts'
+import { idleMemory } from './idle-memory.ts'
+import { steps } from './steps.ts'
+import { throughputNats } from './throughput-nats.ts'
+import { warmHttp } from './warm-http.ts'
+import { warmNats } from './warm-nats.ts'
 
 const questions: Question[] = [
   warmNats,
@@ -25,6 +26,7 @@ const questions: Question[] = [
   coldStart,
   burst,
   idleMemory,
+  steps,
 ]
 const pagePath = fileURLToPath(new URL('../docs/benchmarks.md', import.meta.url))
 

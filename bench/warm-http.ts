@@ -1,10 +1,10 @@
 /** What does a warm invocation by the Invoke API cost one client, and how many a second go through? */
-import { startBarePath } from '../floor/bare-path.ts'
-import { httpClient } from '../harness/clients.ts'
-import { startLambus } from '../harness/lambus.ts'
-import { inTurns, medianMs, throughput, warmUp } from '../harness/load.ts'
-import type { Question, Row } from '../harness/question.ts'
-import { inFlight, sandboxes, sixteenSandboxes } from '../harness/sixteen.ts'
+import { startBarePath } from './floor/bare-path.ts'
+import { httpClient } from './harness/clients.ts'
+import { startLambus } from './harness/lambus.ts'
+import { inTurns, medianMs, throughput, warmUp } from './harness/load.ts'
+import type { Question, Row } from './harness/question.ts'
+import { inFlight, sandboxes, sixteenSandboxes } from './harness/sixteen.ts'
 
 const rounds = 7
 const latencyRoundMs = 700

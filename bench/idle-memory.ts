@@ -1,9 +1,9 @@
 /** What memory does `lambus up` hold while nobody asks anything of it? */
 import { setTimeout as pause } from 'node:timers/promises'
-import { startLambus } from '../harness/lambus.ts'
-import { memoryTable } from '../harness/memory-table.ts'
-import { memoryByRole, type Roles } from '../harness/processes.ts'
-import type { Question } from '../harness/question.ts'
+import { startLambus } from './harness/lambus.ts'
+import { memoryTable } from './harness/memory-table.ts'
+import { memoryByRole, type Roles } from './harness/processes.ts'
+import type { Question } from './harness/question.ts'
 
 const settleMs = 5_000
 const readings = 5

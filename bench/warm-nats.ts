@@ -1,11 +1,11 @@
 /** What does a warm invocation over NATS cost one client? */
 
-import { startBarePath } from '../floor/bare-path.ts'
-import { door, raw } from '../floor/subjects.ts'
-import { natsClient } from '../harness/clients.ts'
-import { invokeSubject, startLambus } from '../harness/lambus.ts'
-import { inTurns, medianMs, warmUp } from '../harness/load.ts'
-import type { Question } from '../harness/question.ts'
+import { startBarePath } from './floor/bare-path.ts'
+import { door, raw } from './floor/subjects.ts'
+import { natsClient } from './harness/clients.ts'
+import { invokeSubject, startLambus } from './harness/lambus.ts'
+import { inTurns, medianMs, warmUp } from './harness/load.ts'
+import type { Question } from './harness/question.ts'
 
 const rounds = 7
 const roundMs = 700

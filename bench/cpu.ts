@@ -1,12 +1,12 @@
 /** Where does the CPU time of a warm invocation go? */
-import { startBarePath } from '../floor/bare-path.ts'
-import { door } from '../floor/subjects.ts'
-import { httpClient, natsClient } from '../harness/clients.ts'
-import { invokeSubject, startLambus } from '../harness/lambus.ts'
-import { type Invoke, throughput, warmUp } from '../harness/load.ts'
-import { cpuByRole, type Roles } from '../harness/processes.ts'
-import type { Question, Table } from '../harness/question.ts'
-import { inFlight, sandboxes, sixteenSandboxes } from '../harness/sixteen.ts'
+import { startBarePath } from './floor/bare-path.ts'
+import { door } from './floor/subjects.ts'
+import { httpClient, natsClient } from './harness/clients.ts'
+import { invokeSubject, startLambus } from './harness/lambus.ts'
+import { type Invoke, throughput, warmUp } from './harness/load.ts'
+import { cpuByRole, type Roles } from './harness/processes.ts'
+import type { Question, Table } from './harness/question.ts'
+import { inFlight, sandboxes, sixteenSandboxes } from './harness/sixteen.ts'
 
 const rounds = 2
 const roundMs = 1_500

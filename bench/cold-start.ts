@@ -1,10 +1,10 @@
 /** How long does an invocation take that finds no sandbox? */
 import { setTimeout as pause } from 'node:timers/promises'
-import { spawnBareNodeMs } from '../floor/spawn.ts'
-import { type NatsClient, natsClient } from '../harness/clients.ts'
-import { invokeSubject, type Lambus, ownSource, startLambus } from '../harness/lambus.ts'
-import { inTurns, medianMs } from '../harness/load.ts'
-import type { Figures, Question, Row } from '../harness/question.ts'
+import { spawnBareNodeMs } from './floor/spawn.ts'
+import { type NatsClient, natsClient } from './harness/clients.ts'
+import { invokeSubject, type Lambus, ownSource, startLambus } from './harness/lambus.ts'
+import { inTurns, medianMs } from './harness/load.ts'
+import type { Figures, Question, Row } from './harness/question.ts'
 
 const rounds = 20
 const pauseMs = 300

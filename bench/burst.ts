@@ -1,8 +1,8 @@
 /** What do a hundred simultaneous invocations find where the function never ran? */
-import { natsClient } from '../harness/clients.ts'
-import { invokeSubject, startLambus } from '../harness/lambus.ts'
-import { memoryTable } from '../harness/memory-table.ts'
-import type { Question } from '../harness/question.ts'
+import { natsClient } from './harness/clients.ts'
+import { invokeSubject, startLambus } from './harness/lambus.ts'
+import { memoryTable } from './harness/memory-table.ts'
+import type { Question } from './harness/question.ts'
 
 const invokes = 100
 

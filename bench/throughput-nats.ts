@@ -1,11 +1,11 @@
 /** How many warm invocations a second go through over NATS? */
-import { startBarePath } from '../floor/bare-path.ts'
-import { door, raw } from '../floor/subjects.ts'
-import { natsClient } from '../harness/clients.ts'
-import { invokeSubject, startLambus } from '../harness/lambus.ts'
-import { inTurns, throughput, warmUp } from '../harness/load.ts'
-import type { Question } from '../harness/question.ts'
-import { inFlight, sandboxes, sixteenSandboxes } from '../harness/sixteen.ts'
+import { startBarePath } from './floor/bare-path.ts'
+import { door, raw } from './floor/subjects.ts'
+import { natsClient } from './harness/clients.ts'
+import { invokeSubject, startLambus } from './harness/lambus.ts'
+import { inTurns, throughput, warmUp } from './harness/load.ts'
+import type { Question } from './harness/question.ts'
+import { inFlight, sandboxes, sixteenSandboxes } from './harness/sixteen.ts'
 
 const rounds = 7
 const roundMs = 1_000
