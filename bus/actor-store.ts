@@ -14,7 +14,6 @@
  * An actor that is removed leaves nothing, not even a marker, so an event that comes late finds nobody.
  */
 import { JetStreamApiCodes, JetStreamApiError, type StoredMsg } from '@nats-io/jetstream'
-import { errors } from 'nats'
 import type { Bus } from './bus.ts'
 import { BusError } from './bus-error.ts'
 import { decodeToken, encodeToken } from './encoded-token.ts'
@@ -30,12 +29,10 @@ export type StoredActor = {
   status: string
   /** How many events it has taken. */
   step: number
-  /** Sequence of the newest message of its inbox that it has handled. */
-  handled: number
+  /** Sequences of the newest messages of its inbox that it has handled, in the order in which it did. */
+  handled: number[]
   /** Effects that are stored and may not have been performed. */
   owed: unknown[]
-  /** Deadlines by timer, milliseconds since the epoch. */
-  timers: Record<string, number>
   /** Different for every write. */
   write: string
 }
@@ -93,7 +90,7 @@ export async function openActorStore(bus: Bus): Promise<ActorStore> {
           const expect = { lastSubjectSequence: expectedRevision }
           return (await bus.jetstream.publish(subject, bytes, { expect })).seq
         } catch (error) {
-          if (!isConflict(error)) throw known(error, subject)
+          if (!isConflict(error)) throw error
           if (unanswered === 0) return 'conflict'
           const there = await newest(subject)
           return there && writeOf(there) === document.write ? there.seq : 'conflict'
@@ -157,8 +154,3 @@ const isConflict = (error: unknown): boolean =>
     // The same while another write is in flight, without saying which.
     JetStreamApiCodes.StreamWrongLastSequenceUnknown,
   ])
-
-const known = (error: unknown, subject: string): unknown =>
-  error instanceof errors.InvalidArgumentError
-    ? new BusError('BUS_PAYLOAD_TOO_LARGE', `${subject}: more than the server's max_payload`, error)
-    : error
