@@ -109,7 +109,10 @@ function scan(cursor: Cursor): void {
   for (let tokens = 0; ; tokens++) {
     const scope = scopes.at(-1) as Scope
     cursor.skipSpace()
-    if (cursor.ended) return endOfInput(cursor, scope, tokens)
+    if (cursor.ended) {
+      if (scope.kind === 'root' && tokens > 0) return
+      throw endOfInput(cursor, scope)
+    }
     const opened = cursor.place()
     let byte = cursor.next()
     if (byte === closeObject || byte === closeArray) {
@@ -141,14 +144,12 @@ function scan(cursor: Cursor): void {
   }
 }
 
-function endOfInput(cursor: Cursor, scope: Scope, tokens: number): void {
-  if (scope.kind !== 'root') {
-    throw cursor.fault(
-      `Unexpected end-of-input: expected close marker for ${scope.kind} (start marker at ${scope.opened})`,
-    )
-  }
-  if (tokens === 0) throw cursor.fault('No content to map due to end-of-input')
-}
+const endOfInput = (cursor: Cursor, scope: Scope): Fault =>
+  cursor.fault(
+    scope.kind === 'root'
+      ? 'No content to map due to end-of-input'
+      : `Unexpected end-of-input: expected close marker for ${scope.kind} (start marker at ${scope.opened})`,
+  )
 
 function mismatched(cursor: Cursor, byte: number, scope: Scope): Fault {
   if (scope.kind === 'root') return cursor.unexpected(byte, `: expected a valid value ${values}`)
@@ -179,17 +180,24 @@ function fieldName(cursor: Cursor, byte: number): void {
   string(cursor, 'name')
 }
 
+const words: Record<number, string> = { 110: 'null', 116: 'true', 102: 'false' }
+
 function scalar(cursor: Cursor, byte: number, scope: Scope): void {
-  if (byte === quote) return string(cursor, 'string value')
-  if (byte === minus || isDigit(byte)) return number(cursor, byte, scope)
-  const word = { 110: 'null', 116: 'true', 102: 'false' }[byte]
-  if (word !== undefined) return token(cursor, word)
+  const word = words[byte]
+  if (byte === quote) string(cursor, 'string value')
+  else if (byte === minus || isDigit(byte)) number(cursor, byte, scope)
+  else if (word !== undefined) token(cursor, word)
+  else throw notAValue(cursor, byte)
+}
+
+function notAValue(cursor: Cursor, byte: number): Fault {
   if (byte === closeObject || byte === closeArray || byte === comma) {
-    throw cursor.unexpected(byte, ': expected a value')
+    return cursor.unexpected(byte, ': expected a value')
   }
   // Jackson looks at the byte, not at the character that it begins.
-  if (isWordStart(byte)) throw unrecognized(cursor, String.fromCharCode(byte))
-  throw cursor.unexpected(byte, `: expected a valid value ${values}`)
+  return isWordStart(byte)
+    ? unrecognized(cursor, String.fromCharCode(byte))
+    : cursor.unexpected(byte, `: expected a valid value ${values}`)
 }
 
 function token(cursor: Cursor, word: string): void {
