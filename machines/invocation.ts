@@ -21,6 +21,7 @@ export type InvocationInput = { reservationTimeoutMs: number; overdueMs: number 
 /** Why it was refused before anything ran; the actor knows the AWS error for each. */
 export type InvocationRefusal =
   | { why: 'no function' }
+  | { why: 'bad payload' }
   | { why: 'not active'; state: string }
   | { why: 'throttled'; reason: string }
   | { why: 'no sandbox in time' }
@@ -54,6 +55,8 @@ const effects = {
   withdraw: effect<{ pool: string }>(),
   /** Hands it to the sandbox; ends in `answered`, `missed`, or nothing. */
   invoke: effect<{ seat: Seat }>(),
+  /** Hands the result to the caller. */
+  answer: effect(),
   /** The seat is free again. */
   leave: effect<{ pool: string; seat: Seat }>(),
   /** The seat is no more, or nobody knows what happens on it. */
@@ -134,10 +137,13 @@ const machine = setup({
       on: {
         answered: {
           target: 'answered',
-          actions: {
-            type: 'leave',
-            params: ({ context }) => ({ pool: context.pool, seat: seatOf(context) }),
-          },
+          actions: [
+            'answer',
+            {
+              type: 'leave',
+              params: ({ context }) => ({ pool: context.pool, seat: seatOf(context) }),
+            },
+          ],
         },
         missed: {
           target: 'reserving',

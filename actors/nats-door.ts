@@ -1,0 +1,102 @@
+/**
+ * The NATS door: `lambus.invoke.<function>[.<qualifier>]`. The body is the event, the headers are AWS's own, and a
+ * refusal is a NATS service error with the AWS body. No SDK needed: `nats req lambus.invoke.hello '{}'`.
+ *
+ * A message that is no request of ours (too many tokens) is counted, logged once, and dropped.
+ */
+import { headers } from 'nats'
+import type { Bus, Log, Msg } from '../bus/bus.ts'
+import * as subjects from '../bus/subjects.ts'
+import { isRefusal, type Refusal } from '../edges/aws/errors.ts'
+import { checkedInvoke, type InvokeAnswer } from '../edges/aws/invoke.ts'
+import type { Invocations } from './invocation.ts'
+
+export type NatsDoor = {
+  readonly counts: { invokes: number; malformed: number; unanswerable: number }
+  /** Takes no more requests. */
+  stop(): void
+}
+
+export function openNatsDoor(
+  bus: Bus,
+  {
+    invocations,
+    newId,
+    log,
+  }: { invocations: Pick<Invocations, 'invoke'>; newId: () => string; log: Log },
+): NatsDoor {
+  const counts = { invokes: 0, malformed: 0, unanswerable: 0 }
+  const once = (count: number, code: string, fields: object, text: string) => {
+    if (count === 1) log.warn({ code, ...fields }, text)
+  }
+
+  const hear = (message: Msg): void => {
+    const [, , functionName, qualifier, ...more] = subjects.tokens(message.subject)
+    if (functionName === undefined || more.length > 0) {
+      counts.malformed++
+      once(
+        counts.malformed,
+        'DOOR_MALFORMED_SUBJECT',
+        { subject: message.subject },
+        'dropped a message whose subject names no function; further ones are only counted',
+      )
+      return
+    }
+    if (message.reply === undefined || message.reply === '') {
+      counts.unanswerable++
+      once(
+        counts.unanswerable,
+        'DOOR_EVENT_NOT_BUILT',
+        { subject: message.subject },
+        'dropped an invoke without a reply subject: asynchronous events are not kept yet; further ones are only counted',
+      )
+      return
+    }
+    counts.invokes++
+    const header = (name: string): string | undefined => message.headers?.get(name) || undefined
+    const requestId = newId()
+    const answer = (given: InvokeAnswer) => respond(message, requestId, given)
+    const request = checkedInvoke({
+      requestId,
+      functionName,
+      qualifier,
+      invocationType: header('X-Amz-Invocation-Type') ?? 'RequestResponse',
+      logType: header('X-Amz-Log-Type') ?? 'None',
+      clientContext: header('X-Amz-Client-Context'),
+      traceId: header('X-Amzn-Trace-Id'),
+      payload: message.data,
+    })
+    if (isRefusal(request)) answer({ kind: 'refused', refusal: request })
+    else invocations.invoke(request, answer)
+  }
+
+  const hearing = bus.subscribe(subjects.anyInvoke, hear, { queue: 'front-end' })
+  return { counts, stop: () => hearing.stop() }
+}
+
+function respond(message: Msg, requestId: string, answer: InvokeAnswer): void {
+  if (answer.kind === 'refused') {
+    respondRefused(message, requestId, answer.refusal)
+    return
+  }
+  const made = headers()
+  made.set('X-Amzn-RequestId', requestId)
+  if (answer.kind === 'dry run') {
+    message.respond(undefined, { headers: made })
+    return
+  }
+  made.set('X-Amz-Executed-Version', answer.executedVersion)
+  if (answer.functionError !== undefined) made.set('X-Amz-Function-Error', answer.functionError)
+  if (answer.logResult !== undefined) made.set('X-Amz-Log-Result', answer.logResult)
+  message.respond(answer.payload, { headers: made })
+}
+
+/** Source: NATS ADR-32, service errors. */
+export function respondRefused(message: Msg, requestId: string, refusal: Refusal): void {
+  const made = headers()
+  made.set('Nats-Service-Error-Code', String(refusal.status))
+  made.set('Nats-Service-Error', `${refusal.code}: ${(refusal.message ?? '').replace(/\s+/g, ' ')}`)
+  made.set('X-Amzn-RequestId', requestId)
+  made.set('X-Amzn-ErrorType', refusal.code)
+  message.respond(refusal.body, { headers: made })
+}

@@ -1,0 +1,129 @@
+/**
+ * The seats of one front end: hears what pools grant, throttle and call back; asks for seats and gives them back.
+ */
+import type { Bus, Clock, Log } from '../bus/bus.ts'
+import { partitionOf } from '../bus/partitions.ts'
+import * as subjects from '../bus/subjects.ts'
+import { reservationsMachine, type Seat } from '../machines/reservations.ts'
+import { type Host, host } from './actor.ts'
+import { eventOf, type FoundInPool, functionOf, tellPool } from './pool-messages.ts'
+
+export type Reservations = {
+  host: Host<typeof reservationsMachine>
+  want(pool: string, requestId: string): void
+  withdraw(pool: string, requestId: string): void
+  finished(pool: string, seat: Seat): void
+  lost(pool: string, seat: Seat): void
+  workerGone(workerId: string): void
+  superseded(pool: string): void
+  /** Gives every free seat back and stops. */
+  stop(): void
+}
+
+export type ReservationsBinding = {
+  bus: Bus
+  frontEndId: string
+  partitions: number
+  clock: Clock
+  log: Log
+  /** Milliseconds. See config.ts. */
+  lingerMs: number
+  seated(requestId: string, seat: Seat): void
+  throttled(requestId: string, reason: string): void
+  redirected(requestId: string): void
+  /** Seats on which an invocation runs right now. */
+  inUse(): { pool: string; seat: Seat }[]
+}
+
+/** How often a wish that still holds is said again: a lost message or a new owner of the pool costs no more than this. */
+const ASK_AGAIN_MS = 200
+
+export function openReservations(binding: ReservationsBinding): Reservations {
+  const { bus, frontEndId, partitions, clock, log } = binding
+  const tell = (pool: string, event: Parameters<typeof tellPool>[3]) =>
+    tellPool(bus, partitions, pool, event)
+  const release = (pool: string, seats: Seat[]) =>
+    tell(pool, { type: 'released', frontEnd: frontEndId, seats, atMs: clock.nowMs() })
+
+  const reservations = host(reservationsMachine, {
+    clock,
+    log,
+    duties: {
+      seat: ({ requestId, seat }) => binding.seated(requestId, seat),
+      throttle: ({ requestId, reason }) => binding.throttled(requestId, reason),
+      redirect: ({ requestId }) => binding.redirected(requestId),
+      ask: ({ count }, pool) => tell(pool, { type: 'want', frontEnd: frontEndId, count }),
+      giveBack: ({ seats }, pool) => release(pool, seats),
+      reportLost: ({ seat }, pool) => tell(pool, { type: 'doubted', seat }),
+    },
+  })
+
+  const everyone = (send: (pool: string) => void) => {
+    for (const pool of reservations.instances()) send(pool)
+  }
+
+  const hearing = bus.subscribe(subjects.anyFrontEnd(frontEndId), (message) => {
+    const event = eventOf(message)
+    const pool = String(event?.['pool'] ?? '')
+    // Granted after we stopped caring: the seats must not be lost.
+    if (event?.type === 'granted' && reservations.snapshot(pool) === undefined) {
+      release(pool, event['seats'] as Seat[])
+      return
+    }
+    reservations.hear(pool, event)
+  })
+
+  const asked = bus.subscribe(subjects.heldReservations, (message) => {
+    const { partition } = message.json<{ partition: number }>()
+    const isThere = (pool: string) => partitionOf(functionOf(pool), partitions) === partition
+    message.respond(JSON.stringify(held(isThere)))
+  })
+
+  const held = (isThere: (pool: string) => boolean): FoundInPool[] => {
+    const standing = { is: 'held' as const, frontEnd: frontEndId }
+    const found: FoundInPool[] = binding
+      .inUse()
+      .filter(({ pool }) => isThere(pool))
+      .map(({ pool, seat }) => ({ pool, ...seat, standing }))
+    everyone((pool) => {
+      if (!isThere(pool)) return
+      for (const { sandboxId, workerId } of reservations.snapshot(pool)?.context.free ?? []) {
+        found.push({ pool, sandboxId, workerId, standing })
+      }
+    })
+    return found
+  }
+
+  let ageing: unknown
+  const age = () => {
+    everyone((pool) => reservations.send(pool, { type: 'aged' }))
+    ageing = clock.setTimer(age, Math.max(1, binding.lingerMs))
+  }
+  age()
+
+  return {
+    host: reservations,
+    want(pool, requestId) {
+      if (reservations.snapshot(pool) === undefined) {
+        reservations.start(pool, { askAgainMs: ASK_AGAIN_MS })
+      }
+      reservations.send(pool, { type: 'wanted', requestId })
+    },
+    withdraw: (pool, requestId) => reservations.send(pool, { type: 'withdrawn', requestId }),
+    finished: (pool, seat) => reservations.send(pool, { type: 'finished', seat }),
+    lost: (pool, seat) => reservations.send(pool, { type: 'lost', seat }),
+    workerGone: (workerId) =>
+      everyone((pool) => reservations.send(pool, { type: 'workerGone', workerId })),
+    superseded: (pool) => {
+      if (reservations.snapshot(pool) !== undefined) {
+        reservations.send(pool, { type: 'superseded' })
+      }
+    },
+    stop() {
+      clock.clearTimer(ageing)
+      everyone((pool) => reservations.send(pool, { type: 'superseded' }))
+      hearing.stop()
+      asked.stop()
+    },
+  }
+}
