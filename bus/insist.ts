@@ -46,10 +46,7 @@ export async function insist<T>(
       return await unlessCut(bus, within(attempt(unanswered), deadline))
     } catch (error) {
       if (error instanceof OutOfPatience) throw unavailable(what, error)
-      if (error instanceof errors.ClosedConnectionError) {
-        throw new BusError('BUS_CLOSED', `${what}: the bus is closed`, error)
-      }
-      if (!isUnanswered(error)) throw error
+      if (!isUnanswered(error)) throw known(what, error)
       if (performance.now() + pauseMs >= deadline) throw unavailable(what, error)
       // A link that has just come back needs no pause.
       if (!(error instanceof LinkCameBack)) {
@@ -72,7 +69,7 @@ export async function askOnce<T>(
     return await attempt()
   } catch (error) {
     if (error instanceof OutOfPatience || isUnanswered(error)) throw unavailable(what, error)
-    throw error
+    throw known(what, error)
   }
 }
 
@@ -81,6 +78,16 @@ class OutOfPatience extends Error {}
 
 const unavailable = (what: string, cause: unknown): BusError =>
   new BusError('BUS_STORE_UNAVAILABLE', `${what}: JetStream did not answer`, cause)
+
+function known(what: string, error: unknown): unknown {
+  if (error instanceof errors.ClosedConnectionError) {
+    return new BusError('BUS_CLOSED', `${what}: the bus is closed`, error)
+  }
+  if (error instanceof errors.InvalidArgumentError) {
+    return new BusError('BUS_PAYLOAD_TOO_LARGE', `${what}: over the server's max_payload`, error)
+  }
+  return error
+}
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 

@@ -51,14 +51,14 @@ export const ensureStream = (bus: Bus, settings: StreamSettings): Promise<Stream
 
 /**
  * Makes sure of a KV bucket that keeps one value per key. `markerTtlMs` (at least 1000) lets single keys expire, and says
- * for how long the marker of an expired one is kept. Throws as `ensureStream` does.
+ * for how long the marker of an expired one is kept. `replicas` absent: as many as it has, or one. Throws as `ensureStream` does.
  *
  * `Kvm.create()` would leave an existing bucket as it is and not look at what the server made of a new one.
  */
 export const ensureBucket = (
   bus: Bus,
   bucket: string,
-  { markerTtlMs }: { markerTtlMs?: number } = {},
+  { markerTtlMs, replicas }: { markerTtlMs?: number; replicas?: number } = {},
 ): Promise<StreamInfo> =>
   ensureStream(bus, {
     name: kvStream(bucket),
@@ -70,6 +70,7 @@ export const ensureBucket = (
     max_msgs_per_subject: 1,
     allow_rollup_hdrs: true,
     allow_direct: true,
+    ...(replicas === undefined ? {} : { num_replicas: replicas }),
     ...(markerTtlMs === undefined
       ? {}
       : { allow_msg_ttl: true, subject_delete_marker_ttl: nanos(markerTtlMs) }),

@@ -81,10 +81,18 @@ export const durableStream = 'LAMBUS_DURABLE'
 export const durable = (machine: string, instance: string) =>
   `lambus.durable.${token(machine)}.${token(instance)}`
 export const anyDurable = (machine: string) => `lambus.durable.${token(machine)}.*`
+export const everyDurable = 'lambus.durable.*.*'
+/** The consumer that all processes hosting a machine share. */
+export const durableConsumer = (machine: string) => `host_${token(machine)}`
 /** `lambus.alarm.<machine>.<instance>.<timer>`: a message scheduled into a durable actor's inbox; its timers. */
 export const alarm = (machine: string, instance: string, timer: string) =>
   `lambus.alarm.${token(machine)}.${token(instance)}.${token(timer)}`
 export const anyAlarm = 'lambus.alarm.*.*.*'
+
+/** Header: the id that an event for a durable actor was posted with. */
+export const eventIdHeader = 'Lambus-Event-Id'
+/** Header set by nats-server: the subject of the schedule that a message comes from. Source: NATS ADR-51. */
+export const schedulerHeader = 'Nats-Scheduler'
 
 export const logStream = 'LAMBUS_LOGS'
 /** `lambus.log.<function>`: what a function's sandboxes wrote, in the order of each sandbox. */

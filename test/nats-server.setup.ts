@@ -1,14 +1,22 @@
-/** Finds a nats-server once for the whole run and hands its path to the tests: `inject('natsServer')`. */
-import { execFileSync } from 'node:child_process'
+/** Finds a nats-server once for the whole run, as `lambus up` does, and hands it to the tests: `inject('natsServer')`. */
 import type { TestProject } from 'vitest/node'
+import { findNatsServer, type NatsBinary } from '../bus/server-binary.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    natsServer: string
+    natsServer: NatsBinary
   }
 }
 
-export default function setup(project: TestProject): void {
-  const path = execFileSync('sh', ['-c', 'command -v nats-server'], { encoding: 'utf8' }).trim()
-  project.provide('natsServer', path)
+export default async function setup(project: TestProject): Promise<void> {
+  let last = ''
+  const binary = await findNatsServer({
+    environment: process.env,
+    onProgress(what) {
+      if (what !== last) console.error(what)
+      last = what
+    },
+  })
+  console.error(`nats-server ${binary.version}: ${binary.path}`)
+  project.provide('natsServer', binary)
 }

@@ -100,7 +100,9 @@ jetstream {
 ${more}
 `,
   )
-  const child = spawn(inject('natsServer'), ['-c', conf], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn(inject('natsServer').path, ['-c', conf], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
   running.add(child)
   const gone = once(child, 'exit').finally(() => running.delete(child))
   let output = ''
