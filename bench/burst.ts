@@ -1,6 +1,7 @@
 /** What do a hundred simultaneous invocations find where the function never ran? */
 import { natsClient } from './harness/clients.ts'
 import { invokeSubject, startLambus } from './harness/lambus.ts'
+import { answeredInTime } from './harness/load.ts'
 import { memoryTable } from './harness/memory-table.ts'
 import type { Question } from './harness/question.ts'
 
@@ -16,16 +17,18 @@ export const burst: Question = {
     await lambus.deploy('burst')
 
     const started = performance.now()
-    const outcomes = await Promise.all(
-      Array.from({ length: invokes }, (_, n) => {
+    const times: number[] = []
+    const errors: Error[] = []
+    await answeredInTime(0, (resolve) => {
+      for (let n = 0; n < invokes; n += 1) {
         const invoke = client.to(invokeSubject('burst'), Buffer.from(JSON.stringify({ n })))
-        return new Promise<{ error: Error | undefined; ms: number }>((resolve) =>
-          invoke((error) => resolve({ error, ms: performance.now() - started })),
-        )
-      }),
-    )
-    const errors = outcomes.flatMap(({ error }) => error ?? [])
-    const times = outcomes.map(({ ms }) => ms).sort((a, b) => a - b)
+        invoke((error) => {
+          times.push(performance.now() - started)
+          if (error) errors.push(error)
+          if (times.length === invokes) resolve()
+        })
+      }
+    })
     return {
       rows: [
         {

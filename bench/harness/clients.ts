@@ -34,9 +34,10 @@ export async function natsClient({ url, user, password }: NatsServer): Promise<N
     to:
       (subject, payload = event) =>
       (answered) =>
-        ask(subject, payload, ({ data, headers }) =>
-          answered(complaint(payload, data, headers?.get('Nats-Service-Error') || headers?.status)),
-        ),
+        ask(subject, payload, ({ data, headers }) => {
+          const status = headers?.code ? `status ${headers.code}` : undefined
+          answered(complaint(payload, data, headers?.get('Nats-Service-Error') || status))
+        }),
     [Symbol.asyncDispose]: () => nats.close(),
   }
 }

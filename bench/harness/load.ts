@@ -7,7 +7,7 @@ export type Invoke = (answered: (error?: Error) => void) => void
 export async function medianMs(invoke: Invoke, durationMs: number): Promise<number> {
   const times: number[] = []
   const end = performance.now() + durationMs
-  await new Promise<void>((resolve, reject) => {
+  await answeredInTime(durationMs, (resolve, reject) => {
     const next = () => {
       const sent = performance.now()
       invoke((error) => {
@@ -33,7 +33,7 @@ export async function throughput(
 ): Promise<Throughput> {
   const start = performance.now()
   let invokes = 0
-  await new Promise<void>((resolve, reject) => {
+  await answeredInTime(durationMs, (resolve, reject) => {
     let open = inFlight
     const next = () => {
       invoke((error) => {
@@ -47,6 +47,25 @@ export async function throughput(
     for (let lane = 0; lane < inFlight; lane += 1) next()
   })
   return { invokes, perSecond: (invokes * 1000) / (performance.now() - start) }
+}
+
+const answerWithinMs = 30_000
+
+/** One deadline for a whole round, since one for each invocation would be in the figures. */
+export async function answeredInTime(
+  durationMs: number,
+  run: (resolve: () => void, reject: (error: Error) => void) => void,
+): Promise<void> {
+  let deadline: NodeJS.Timeout | undefined
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const late = () => reject(new Error(`an answer is missing after ${answerWithinMs} ms`))
+      deadline = setTimeout(late, durationMs + answerWithinMs)
+      run(resolve, reject)
+    })
+  } finally {
+    clearTimeout(deadline)
+  }
 }
 
 /** Lets compilers and pools settle before anything is counted: one contender after the other, `durationMs` each. */

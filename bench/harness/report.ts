@@ -57,7 +57,7 @@ function rowsText(rows: Row[]): string {
     head,
     rows.map(({ what, unit, floor, ours, reach }) => {
       const compared = comparison(floor?.figures, ours, reach)
-      const show = compared?.kind === 'difference' ? (n: number) => `+ ${plain(n)}` : ratio
+      const show = compared?.kind === 'difference' ? signed : ratio
       return [
         what,
         unit,
@@ -95,6 +95,8 @@ function spread(figures: Figures, show: (figure: number) => string): string {
   if (figures.length === 1) return show(median(figures))
   return `${show(median(figures))} (${show(Math.min(...figures))} to ${show(Math.max(...figures))})`
 }
+
+const signed = (figure: number) => `${figure < 0 ? '−' : '+'} ${plain(Math.abs(figure))}`
 
 const ratio = (figure: number) => `${figure.toFixed(2)} ×`
 
