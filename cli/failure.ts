@@ -13,14 +13,11 @@ export class Failure extends Error {
   }
 }
 
-/** What a command ends with when it has said everything itself: its exit code. */
-export type ExitCode = number
-
-/** The text that stands for an error: `as JSON` for programs, a line for people. */
+/** An error as the CLI shows it: `{"error":{"code","message"}}` for programs, a sentence for people. */
 export function describeError(error: unknown, json: boolean): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'INTERNAL'
-  // Errors of the bus and of the settings carry a code and a sentence too.
-  const isForPeople = error instanceof Failure || /^(BUS|CONFIG|NATS)_/.test(code)
+  // Errors of ours all carry a code of words; Node's own are ERR_THIS or a bare errno.
+  const isForPeople = error instanceof Failure || /^(?!ERR_)[A-Z]+(?:_[A-Z]+)+$/.test(code)
   const message = error instanceof Error ? error.message : String(error)
   if (json) return JSON.stringify({ error: { code, message } })
   if (isForPeople) return `lambus: ${message}`

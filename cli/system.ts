@@ -17,6 +17,10 @@ export type System = {
   door: 'http' | 'nats'
   /** For messages: who said so. */
   source: string
+  /** Nobody said anything: this is only where a system would be by default. */
+  isFallback: boolean
+  /** The process that wrote the file is gone; of another container's, only as far as we can see. */
+  isStale: boolean
 }
 
 export type SystemFlags = {
@@ -25,7 +29,7 @@ export type SystemFlags = {
   dataDir?: string | undefined
 }
 
-type Named = Pick<System, 'http' | 'inspector' | 'nats' | 'source'>
+type Named = Pick<System, 'http' | 'inspector' | 'nats' | 'source' | 'isStale'>
 
 /** Where `lambus up` is when nobody says anything else: config.ts's httpPort. */
 const fallback = 'http://127.0.0.1:4566'
@@ -37,10 +41,10 @@ export function findSystem(
 ): System {
   const { LAMBUS_HTTP, LAMBUS_NATS, LAMBUS_DATA_DIR } = environment
   const dataDir = flags.dataDir ?? (LAMBUS_DATA_DIR || './.lambus')
-  const fromFlags = named(flags.http, flags.nats, 'the flags')
+  const fromFlags = named(flags.http, flags.nats, 'the command line')
   const fromFile = () => readNamed(dataDir)
   const fromEnvironment = () =>
-    named(LAMBUS_HTTP || undefined, LAMBUS_NATS || undefined, 'LAMBUS_HTTP and LAMBUS_NATS')
+    named(LAMBUS_HTTP || undefined, LAMBUS_NATS || undefined, 'the environment')
   // A data directory that was asked for is a flag as well, and stands before the environment.
   const sources =
     flags.dataDir === undefined ? [fromEnvironment, fromFile] : [fromFile, fromEnvironment]
@@ -60,9 +64,13 @@ export function findSystem(
       `no ${connectionFile(dataDir)}: is \`lambus up --data-dir ${dataDir}\` running?`,
     )
   }
-  const found = system ?? { http: fallback, source: 'the default address' }
+  const found = system ?? { http: fallback, source: 'the defaults', isStale: false }
   const asksForNats = flags.nats !== undefined && flags.http === undefined
-  return { ...found, door: found.http === undefined || asksForNats ? 'nats' : 'http' }
+  return {
+    ...found,
+    door: found.http === undefined || asksForNats ? 'nats' : 'http',
+    isFallback: system === undefined,
+  }
 }
 
 /** The bus of a system, for what only the bus can do. Throws Failure when its address is not known. */
@@ -70,7 +78,7 @@ export function natsOf(system: System): Nats {
   if (system.nats !== undefined) return system.nats
   throw new Failure(
     'NO_NATS_ADDRESS',
-    `this needs the system's NATS address, and ${system.source} ${system.source.startsWith('the default') ? 'has' : 'name'} none: give --nats nats://user:password@host:4222, set LAMBUS_NATS, or run it where \`lambus up\` runs (--data-dir)`,
+    `this needs the system's NATS address, and ${system.source} does not tell it: give --nats nats://user:password@host:4222, set LAMBUS_NATS, or run it where \`lambus up\` runs (--data-dir)`,
   )
 }
 
@@ -115,6 +123,7 @@ function named(
     ...(http === undefined ? {} : { http: readHttpUrl(http) }),
     ...(nats === undefined ? {} : { nats: readNatsUrl(nats) }),
     source,
+    isStale: false,
   }
 }
 
@@ -123,6 +132,7 @@ function readNamed(dataDir: string): Named | undefined {
   if (connection === undefined) return undefined
   const { http, inspector, nats: url, user, password, pid } = connection
   const file = connectionFile(dataDir)
+  const isGone = isStale(connection)
   return {
     ...(http === undefined ? {} : { http }),
     ...(inspector === undefined ? {} : { inspector }),
@@ -131,7 +141,8 @@ function readNamed(dataDir: string): Named | undefined {
       ...(user === undefined ? {} : { user }),
       ...(password === undefined ? {} : { password }),
     },
-    source: isStale(connection) ? `${file} (whose process ${pid} is gone)` : file,
+    source: isGone ? `${file}, whose process ${pid} is gone` : file,
+    isStale: isGone,
   }
 }
 
