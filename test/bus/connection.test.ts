@@ -4,6 +4,7 @@ import type { Bus } from '../../bus/bus.ts'
 import { type BusOptions, openBus } from '../../bus/connection.ts'
 import { cutProxy, startNatsServer, type TestServer } from '../nats-server.ts'
 import { listeningLog } from './listening-log.ts'
+import { cutOff, until } from './waiting.ts'
 
 let server: TestServer
 const open: Bus[] = []
@@ -20,10 +21,6 @@ async function busFor(options: Partial<BusOptions> = {}): Promise<Bus> {
   const bus = await openBus({ servers: server.url, role: 'front-end', id: 'a', ...options })
   open.push(bus)
   return bus
-}
-
-const until = async (condition: () => boolean) => {
-  while (!condition()) await wait(5)
 }
 
 describe('connecting', () => {
@@ -212,8 +209,8 @@ describe('the gate', () => {
     let reconnects = 0
     const forget = bus.onReconnect(() => (reconnects += 1))
 
-    proxy.cut()
-    await until(() => !bus.up)
+    await cutOff(proxy, bus)
+    proxy.resume()
     await bus.ready()
     expect(bus.up).toBe(true)
     expect(reconnects).toBe(1)
@@ -222,8 +219,8 @@ describe('the gate', () => {
     await until(() => heard.length === 1)
 
     forget()
-    proxy.cut()
-    await until(() => !bus.up)
+    await cutOff(proxy, bus)
+    proxy.resume()
     await bus.ready()
     expect(reconnects).toBe(1)
     await proxy.close()
@@ -238,9 +235,9 @@ describe('the gate', () => {
     other.subscribe('lost', (message) => heard.push(message.string()))
     await other.nats.flush()
 
-    proxy.cut()
-    await until(() => !bus.up)
+    await cutOff(proxy, bus)
     for (let index = 0; index < 5; index += 1) bus.publish('lost', 'while down')
+    proxy.resume()
     await bus.ready()
     bus.publish('lost', 'after')
     await until(() => heard.length > 0)

@@ -5,6 +5,7 @@ import type { Bus, Outcome } from '../../bus/bus.ts'
 import { openBus } from '../../bus/connection.ts'
 import { cutProxy, startNatsServer, type TestServer } from '../nats-server.ts'
 import { listeningLog } from './listening-log.ts'
+import { cutOff, until } from './waiting.ts'
 
 let server: TestServer
 let asker: Bus
@@ -26,9 +27,6 @@ afterAll(async () => {
   await server.stop()
 })
 
-const until = async (condition: () => boolean) => {
-  while (!condition()) await wait(5)
-}
 const textOf = (outcome: Outcome) => (typeof outcome === 'string' ? outcome : outcome.string())
 
 describe('one question', () => {
@@ -154,8 +152,8 @@ describe('when the link drops', () => {
     const outcomes: string[] = []
     bus.ask('slow', 'x', {}, (outcome) => outcomes.push(textOf(outcome)))
     await until(() => reply !== '')
-    proxy.cut()
-    await until(() => !bus.up)
+    await cutOff(proxy, bus)
+    proxy.resume()
     await bus.ready()
     await bus.nats.flush()
     expect(outcomes).toEqual([])
@@ -176,14 +174,14 @@ describe('when the link drops', () => {
       message.respond('yes')
     })
     await answerer.nats.flush()
-    proxy.cut()
-    await until(() => !bus.up)
+    await cutOff(proxy, bus)
     const outcomes: Outcome[] = []
     const forget = bus.ask('counting', 'forgotten', {}, (outcome) => outcomes.push(outcome))
     bus.ask('counting', 'timed out', { timeoutMs: 1 }, (outcome) => outcomes.push(outcome))
     const held = bus.request('counting', 'held')
     forget()
     await until(() => outcomes.length === 1)
+    proxy.resume()
     expect(textOf(await held)).toBe('yes')
     await bus.nats.flush()
     expect(outcomes).toEqual(['timeout'])
