@@ -22,7 +22,7 @@ export type NatsChild = {
   pid: number
   /** Resolves when the server takes connections, with the port it listens on; rejects when it ends before that. */
   ready: Promise<{ port: number }>
-  /** Resolves when it has ended, with how: `exit code 1`, `SIGKILL`, and the last error it wrote. Never rejects. */
+  /** Resolves when it has ended, with how: `exit code 1`, `SIGKILL`, and the last errors it wrote. Never rejects. */
   exited: Promise<string>
   /** SIGTERM: the server stops taking work and closes its store. */
   end(): void
@@ -50,11 +50,11 @@ export function spawnNatsServer({ binary, dir, conf, log }: SpawnNatsServer): Na
   const [command, args] = tethered(binary, ['-c', file])
   // In a process group of its own: Ctrl-C in a terminal is for us, and the server has to outlive the draining.
   const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true })
-  let lastError = ''
+  const errors: string[] = []
   if (child.stderr !== null) {
     createInterface(child.stderr).on('line', (line) => {
       const { level, text } = readLine(line)
-      if (level === 'error') lastError = text
+      if (level === 'error') errors.push(text)
       log[level]({ component: 'nats-server' }, text)
     })
   }
@@ -63,7 +63,7 @@ export function spawnNatsServer({ binary, dir, conf, log }: SpawnNatsServer): Na
   const exited = new Promise<string>((resolve) => {
     const gone = (how: string) => {
       isGone = true
-      resolve(lastError === '' ? how : `${how}: ${lastError}`)
+      resolve([how, ...errors.slice(-3)].join(': '))
     }
     child.once('error', (error) => gone(error.message))
     // 'close' and not 'exit': what it wrote last has been read by then.
@@ -112,7 +112,7 @@ function readLine(line: string): { level: Level; text: string } {
  * A command whose process ends when ours does, however ours ends: Linux sends it a signal then. Without `setpriv`
  * (util-linux 2.33 or newer) it is the plain command, and the next start ends what was left behind.
  */
-function tethered(command: string, args: string[]): [string, string[]] {
+export function tethered(command: string, args: string[]): [string, string[]] {
   canTether ??= spawnSync('setpriv', ['--pdeathsig', 'TERM', '--', 'true']).status === 0
   if (!canTether) return [command, args]
   return ['setpriv', ['--pdeathsig', 'TERM', '--', command, ...args]]

@@ -92,7 +92,17 @@ const machine = setup({
     launching: {
       description: 'Started for the first time, not ready yet.',
       entry: ['nextLife', { type: 'launch', params: life }],
-      after: { launchTimeout: { actions: { type: 'kill', params: life } } },
+      initial: 'inTime',
+      states: {
+        inTime: {
+          description: 'May still become ready by itself.',
+          after: { launchTimeout: 'overdue' },
+        },
+        overdue: {
+          description: 'Took too long: killed.',
+          entry: { type: 'kill', params: life },
+        },
+      },
       on: {
         ready: { guard: 'isCurrent', target: 'running' },
         exited: { guard: 'isCurrent', target: 'failed', actions: 'countDeath' },
@@ -132,7 +142,17 @@ const machine = setup({
     relaunching: {
       description: 'Started again, not ready yet.',
       entry: ['nextLife', { type: 'launch', params: life }],
-      after: { launchTimeout: { actions: { type: 'kill', params: life } } },
+      initial: 'inTime',
+      states: {
+        inTime: {
+          description: 'May still become ready by itself.',
+          after: { launchTimeout: 'overdue' },
+        },
+        overdue: {
+          description: 'Took too long: killed.',
+          entry: { type: 'kill', params: life },
+        },
+      },
       on: {
         ready: { guard: 'isCurrent', target: 'running' },
         exited: [
@@ -145,7 +165,17 @@ const machine = setup({
     stopping: {
       description: 'Asked to end.',
       entry: { type: 'end', params: life },
-      after: { stopTimeout: { actions: { type: 'kill', params: life } } },
+      initial: 'inTime',
+      states: {
+        inTime: {
+          description: 'May still end by itself.',
+          after: { stopTimeout: 'overdue' },
+        },
+        overdue: {
+          description: 'Took too long: killed.',
+          entry: { type: 'kill', params: life },
+        },
+      },
       on: { exited: { guard: 'isCurrent', target: 'stopped' } },
     },
     stopped: { type: 'final', description: 'Ended because it was asked to.' },

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { inject } from 'vitest'
+import { tethered } from '../bus/server-child.ts'
 
 export type TestServer = {
   url: string
@@ -36,6 +37,7 @@ export type StartServer = (options?: {
 }) => Promise<TestServer>
 
 const running = new Set<ChildProcess>()
+// Where the kernel cannot tie a child to its parent, this does for every end but kill -9.
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
@@ -100,9 +102,8 @@ jetstream {
 ${more}
 `,
   )
-  const child = spawn(inject('natsServer').path, ['-c', conf], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
+  const [command, args] = tethered(inject('natsServer').path, ['-c', conf])
+  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] })
   running.add(child)
   const gone = once(child, 'exit').finally(() => running.delete(child))
   let output = ''
