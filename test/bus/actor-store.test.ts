@@ -27,9 +27,8 @@ const actor = (step: number): StoredActor => ({
   context: { name: 'Ada' },
   status: 'active',
   step,
-  handled: 10 * step,
+  handled: [10 * step],
   owed: [{ type: 'publish', params: { subject: 'a.b' } }],
-  timers: { 'open.idle': 1_700_000_000_000 },
   write: randomUUID(),
 })
 
