@@ -73,10 +73,12 @@ export type PublishOptions = { headers?: MsgHdrs | undefined; reply?: string | u
 
 /**
  * Time, as an argument: the real clock in production, a simulated one where time is virtual. `nowMs()` is milliseconds
- * since the epoch; `setTimer` calls back once.
+ * since the epoch and may jump; `monotonicMs()` has fractions, an origin of its own, and never goes back: for durations.
+ * `setTimer` calls back once.
  */
 export type Clock = {
   nowMs(): number
+  monotonicMs(): number
   setTimer(callback: () => void, delayMs: number): unknown
   clearTimer(timer: unknown): void
 }
