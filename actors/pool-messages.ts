@@ -25,6 +25,8 @@ export type RoomRequest = {
 }
 export type RoomAnswer = { placed: string } | { noRoom: true }
 export type ProvisionAnswer = { accepted: true } | { refused: string }
+/** A worker's answer to anything but an invocation: whether it has that sandbox. */
+export type SandboxAnswer = { isHere: boolean }
 
 /** What workers and front ends answer when the new owner of a partition asks what there is. */
 export type FoundInPool = Found & { pool: string }

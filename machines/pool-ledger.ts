@@ -25,9 +25,11 @@ export type Ledger = {
   wants: Record<string, number>
   /** Sandboxes placed so far: the next one's number. */
   placed: number
+  /** Workers that take nothing new: what comes back on them is stopped. */
+  leaving: string[]
 }
 
-export const emptyLedger: Ledger = { sandboxes: {}, wants: {}, placed: 0 }
+export const emptyLedger: Ledger = { sandboxes: {}, wants: {}, placed: 0, leaving: [] }
 
 export type Grant = { frontEnd: string; seats: Seat[] }
 

@@ -118,11 +118,20 @@ function record(ledger: Ledger, event: PoolEvent): Ledger {
           want(ledger, event.frontEnd, 0),
         )
     case 'workerGone':
-      return drop(ledger, ({ workerId }) => workerId === event.workerId)
+      return drop(without(ledger, event.workerId), ({ workerId }) => workerId === event.workerId)
+    case 'workerDraining': {
+      const leaving = [...without(ledger, event.workerId).leaving, event.workerId]
+      return { ...ledger, leaving }
+    }
     default:
       return ledger
   }
 }
+
+const without = (ledger: Ledger, workerId: string): Ledger => ({
+  ...ledger,
+  leaving: ledger.leaving.filter((id) => id !== workerId),
+})
 
 const isHeldBy = (ledger: Ledger, sandboxId: string, frontEnd: string): boolean => {
   const standing = ledger.sandboxes[sandboxId]?.standing
@@ -204,18 +213,22 @@ const machine = base
         for (const seat of idle) enqueue({ type: 'stop', params: seat })
         enqueue.assign({ ledger: drop(context.ledger, (_, id) => isIdle(id)) })
       }),
-      stopFree: base.enqueueActions(({ context, event, enqueue }) => {
-        const onIt =
-          event.type === 'workerDraining'
-            ? (workerId: string) => workerId === event.workerId
-            : anywhere
-        for (const seat of seatsThat(context.ledger, 'free', onIt)) {
+      stopFree: base.enqueueActions(({ context, enqueue }) => {
+        for (const seat of seatsThat(context.ledger, 'free', anywhere)) {
+          enqueue({ type: 'stop', params: seat })
+        }
+        enqueue.assign({ ledger: drop(context.ledger, ({ standing }) => standing.is === 'free') })
+      }),
+      stopLeaving: base.enqueueActions(({ context: { ledger }, enqueue }) => {
+        if (ledger.leaving.length === 0) return
+        const isLeaving = (workerId: string) => ledger.leaving.includes(workerId)
+        for (const seat of seatsThat(ledger, 'free', isLeaving)) {
           enqueue({ type: 'stop', params: seat })
         }
         enqueue.assign({
           ledger: drop(
-            context.ledger,
-            ({ standing, workerId }) => standing.is === 'free' && onIt(workerId),
+            ledger,
+            ({ standing, workerId }) => standing.is === 'free' && isLeaving(workerId),
           ),
         })
       }),
@@ -266,11 +279,11 @@ const machine = base
     entry: 'reclaimDoubtful',
     on: {
       retired: '.draining',
-      workerDraining: { actions: 'stopFree' },
+      workerDraining: { actions: ['record', 'stopLeaving'] },
       tick: { actions: ['stopIdle', 'reclaimDoubtful'] },
-      released: { actions: ['record', 'grantFree', 'callOffSurplus'] },
-      ready: { actions: ['record', 'grantFree'] },
-      freed: { actions: ['record', 'grantFree', 'callOffSurplus'] },
+      released: { actions: ['record', 'stopLeaving', 'grantFree', 'callOffSurplus'] },
+      ready: { actions: ['record', 'stopLeaving', 'grantFree'] },
+      freed: { actions: ['record', 'stopLeaving', 'grantFree', 'callOffSurplus'] },
       doubted: { actions: ['record', { type: 'reclaim', params: ({ event }) => event.seat }] },
       placed: { actions: ['stopUnwanted', 'record'] },
     },

@@ -29,6 +29,8 @@ export type ReservationsEvent =
   /** The pool wants seats back for others: free ones now, then the next to come back. */
   | { type: 'recalled'; count: number }
   | { type: 'workerGone'; workerId: string }
+  /** It takes nothing new: seats on it go back as soon as they are free. */
+  | { type: 'workerDraining'; workerId: string }
   /** Time has passed: a seat that was free all along between two of these goes back. */
   | { type: 'aged' }
   /** Another generation of the function serves now. */
@@ -43,6 +45,8 @@ type Context = ReservationsInput & {
   told: number
   /** Seats that were recalled and have not come back yet. */
   owed: number
+  /** Workers on which no seat is kept. */
+  leaving: string[]
 }
 
 const effects = {
@@ -91,6 +95,8 @@ const base = setup({
     hasWaiting: ({ context }) => context.waiting.length > 0,
     isMoreThanTold: ({ context }) => context.waiting.length + 1 > context.told,
     owes: ({ context }) => context.owed > 0,
+    isOnLeavingWorker: ({ context, event }) =>
+      event.type === 'finished' && context.leaving.includes(event.seat.workerId),
     isUnused: ({ context }) =>
       context.free.length === 0 && context.busy === 0 && context.waiting.length === 0,
   },
@@ -152,16 +158,37 @@ const machine = base
         }
         enqueue.assign({ free: [], waiting: [] })
       }),
+      returnFromWorker: base.enqueueActions(({ context, event, enqueue }) => {
+        if (event.type !== 'workerDraining') return
+        const isThere = ({ workerId }: Seat) => workerId === event.workerId
+        const seats = context.free.filter(isThere).map(plain)
+        if (seats.length > 0) enqueue({ type: 'giveBack', params: { seats } })
+        enqueue.assign({
+          free: context.free.filter((seat) => !isThere(seat)),
+          leaving: [...context.leaving.filter((id) => id !== event.workerId), event.workerId],
+        })
+      }),
       forgetWorker: assign(({ context, event }) =>
         event.type === 'workerGone'
-          ? { free: context.free.filter(({ workerId }) => workerId !== event.workerId) }
+          ? {
+              free: context.free.filter(({ workerId }) => workerId !== event.workerId),
+              leaving: context.leaving.filter((id) => id !== event.workerId),
+            }
           : {},
       ),
     },
   })
   .createMachine({
     id: 'reservations',
-    context: ({ input }) => ({ ...input, free: [], busy: 0, waiting: [], told: 0, owed: 0 }),
+    context: ({ input }) => ({
+      ...input,
+      free: [],
+      busy: 0,
+      waiting: [],
+      told: 0,
+      owed: 0,
+      leaving: [],
+    }),
     initial: 'content',
     on: {
       withdrawn: { actions: 'strike' },
@@ -170,6 +197,13 @@ const machine = base
           guard: 'owes',
           actions: [
             'payOwed',
+            { type: 'giveBack', params: ({ event }) => ({ seats: [event.seat] }) },
+          ],
+        },
+        {
+          guard: 'isOnLeavingWorker',
+          actions: [
+            'oneLessBusy',
             { type: 'giveBack', params: ({ event }) => ({ seats: [event.seat] }) },
           ],
         },
@@ -198,6 +232,7 @@ const machine = base
       throttled: { actions: 'throttleLast' },
       recalled: { actions: 'returnRecalled' },
       workerGone: { actions: 'forgetWorker' },
+      workerDraining: { actions: 'returnFromWorker' },
       aged: { actions: 'returnOld' },
       superseded: { target: '.retiring', actions: 'returnAll' },
     },

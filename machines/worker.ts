@@ -33,9 +33,8 @@ const effects = {
   refuse: effect<{ reply: string; why: 'no room' | 'draining' | 'it runs here already' }>(),
   /** It is this sandbox's turn to start. */
   giveTurn: effect<{ sandboxId: string }>(),
+  /** Pools stop what is free here, and the rest when it comes back. */
   announceDraining: effect(),
-  /** Stops what is free; what is busy is stopped by its pool when it comes back. */
-  stopSandboxes: effect(),
   leave: effect(),
 }
 
@@ -139,7 +138,7 @@ const machine = base
       },
       draining: {
         description: 'Takes nothing new; what runs may finish.',
-        entry: ['announceDraining', 'stopSandboxes'],
+        entry: 'announceDraining',
         always: { guard: 'isEmpty', target: 'gone' },
         on: {
           provision: {

@@ -1,0 +1,211 @@
+/**
+ * The pools of one worker manager: those of the partitions that it owns. Hears front ends and workers, grants seats,
+ * asks placement for room.
+ */
+import type { Bus, Clock, Log, Subscription } from '../bus/bus.ts'
+import * as subjects from '../bus/subjects.ts'
+import type { FunctionRecord, Generation } from '../machines/function.ts'
+import { poolMachine } from '../machines/pool.ts'
+import { type Host, host } from './actor.ts'
+import {
+  eventOf,
+  type FoundInPool,
+  functionOf,
+  generationOf,
+  type RoomAnswer,
+} from './pool-messages.ts'
+
+export type Pools = {
+  host: Host<typeof poolMachine>
+  /** Makes the pools of a partition from what was found, and hears its messages. `epoch` tells this owner from others. */
+  serve(partition: number, epoch: string, found: FoundInPool[]): void
+  /** Forgets a partition's pools at once: they are somebody else's. */
+  leave(partition: number): void
+  frontEndGone(frontEnd: string): void
+  workerGone(workerId: string): void
+  workerDraining(workerId: string): void
+  /** A function has changed; undefined: it is gone. */
+  functionChanged(name: string, record: FunctionRecord | undefined): void
+  stop(): void
+}
+
+export type PoolsBinding = {
+  bus: Bus
+  clock: Clock
+  log: Log
+  functions: { read(name: string): Promise<FunctionRecord | undefined> }
+  /** The registry's watched copy. */
+  known(name: string): FunctionRecord | undefined
+  limit: number
+  /** Milliseconds. See config.ts. */
+  keepAliveMs: number
+}
+
+/** Enough for idle seats elsewhere to be called back: a message there and one back. */
+const GRACE_MS = 50
+/** How soon workers without room are asked again. */
+const ROOM_AGAIN_MS = 500
+const TICK_MS = 1_000
+/** Placement answers after it has asked every worker, each for half a second at most. */
+const PLACEMENT_TIMEOUT_MS = 5_000
+
+export function openPools(binding: PoolsBinding): Pools {
+  const { bus, clock, log, limit, keepAliveMs } = binding
+  const served = new Map<number, { epoch: string; hearing: Subscription; pools: Set<string> }>()
+  const generations = new Map<string, Generation>()
+  let made = 0
+
+  const tellFrontEnd = (frontEnd: string, event: string, fields: object) =>
+    bus.publish(subjects.frontEnd(frontEnd, event), JSON.stringify(fields))
+  const tellSandbox = (workerId: string, sandboxId: string, event: string) =>
+    bus.publish(subjects.sandbox(workerId, sandboxId, event))
+
+  const pools = host(poolMachine, {
+    clock,
+    log,
+    duties: {
+      grant: ({ frontEnd, seats }, pool) => tellFrontEnd(frontEnd, 'granted', { pool, seats }),
+      throttle: ({ frontEnd, count }, pool) =>
+        tellFrontEnd(frontEnd, 'throttled', {
+          pool,
+          count,
+          reason: 'ConcurrentInvocationLimitExceeded',
+        }),
+      recall: ({ frontEnd, count }, pool) => tellFrontEnd(frontEnd, 'recalled', { pool, count }),
+      place: ({ sandboxId }, pool) => place(sandboxId, pool),
+      stop: ({ workerId, sandboxId }) => tellSandbox(workerId, sandboxId, 'stop'),
+      reclaim: async ({ workerId, sandboxId }, pool) => {
+        const outcome = await bus.request(subjects.sandbox(workerId, sandboxId, 'reclaim'), '', {
+          timeoutMs: TICK_MS,
+        })
+        if (outcome === 'timeout') return
+        const isGone = outcome === 'no responders' || !outcome.json<SandboxAnswer>().isHere
+        if (isGone) pools.send(pool, { type: 'stopped', sandboxId })
+      },
+    },
+    ended: (pool) => forget(pool),
+  })
+
+  const forget = (pool: string): void => {
+    generations.delete(pool)
+    for (const { pools: its } of served.values()) its.delete(pool)
+  }
+
+  const place = async (sandboxId: string, pool: string): Promise<void> => {
+    const generation = generations.get(pool)
+    const functionName = functionOf(pool)
+    const order = { sandboxId, pool, functionName, generation }
+    const outcome = await bus.request(subjects.place, JSON.stringify(order), {
+      timeoutMs: PLACEMENT_TIMEOUT_MS,
+    })
+    const answer = typeof outcome === 'string' ? { noRoom: true } : outcome.json<RoomAnswer>()
+    if ('placed' in answer) {
+      pools.send(pool, { type: 'placed', sandboxId, workerId: answer.placed })
+    } else {
+      log.debug({ pool, sandboxId, outcome: typeof outcome }, 'no room')
+      pools.send(pool, { type: 'noRoom', sandboxId })
+    }
+  }
+
+  const make = (partition: number, pool: string, generation: Generation, found: FoundInPool[]) => {
+    const mine = served.get(partition)
+    if (mine === undefined || pools.snapshot(pool) !== undefined) return
+    mine.pools.add(pool)
+    generations.set(pool, generation)
+    const prefix = `${generation.id.slice(0, 8)}-${mine.epoch}-${made++}`
+    pools.start(pool, {
+      prefix,
+      limit,
+      keepAliveMs,
+      graceMs: GRACE_MS,
+      roomAgainMs: ROOM_AGAIN_MS,
+      found,
+    })
+  }
+
+  /** The generation of a pool while it is the one that serves: only such a pool is made. */
+  const servingOf = async (pool: string): Promise<Generation | undefined> => {
+    const wanted = generationOf(pool)
+    const name = functionOf(pool)
+    const copy = binding.known(name)?.serving
+    if (copy?.id === wanted) return copy
+    const original = (await binding.functions.read(name))?.serving
+    return original?.id === wanted ? original : undefined
+  }
+
+  const hear = (partition: number) => async (message: Parameters<typeof eventOf>[0]) => {
+    const event = eventOf(message)
+    const pool = String(event?.['pool'] ?? '')
+    if (event?.type === 'want' && pools.snapshot(pool) === undefined) {
+      const generation = await servingOf(pool)
+      // Not ours to make: the front end asks again, and by then knows of the new generation.
+      if (generation === undefined) return
+      make(partition, pool, generation, [])
+    }
+    if (event?.type === 'ready' && pools.snapshot(pool) === undefined) {
+      // Started for a pool that is no more.
+      tellSandbox(String(event['workerId']), String(event['sandboxId']), 'stop')
+      return
+    }
+    pools.hear(pool, event)
+  }
+
+  const everyPool = (send: (pool: string) => void) => {
+    for (const pool of pools.instances()) send(pool)
+  }
+
+  let ticking: unknown
+  const tick = () => {
+    const atMs = clock.nowMs()
+    everyPool((pool) => pools.send(pool, { type: 'tick', atMs }))
+    ticking = clock.setTimer(tick, TICK_MS)
+  }
+  tick()
+
+  return {
+    host: pools,
+    serve(partition, epoch, found) {
+      const hearing = bus.subscribe(subjects.anyPool(partition), hear(partition))
+      served.set(partition, { epoch, hearing, pools: new Set() })
+      for (const [pool, its] of byPool(found)) {
+        const generation = binding.known(functionOf(pool))?.serving
+        const isCurrent = generation?.id === generationOf(pool)
+        // A pool of a generation that serves no longer is made all the same, so that its sandboxes are stopped.
+        const stale = { id: generationOf(pool) } as Generation
+        make(partition, pool, isCurrent && generation !== undefined ? generation : stale, its)
+        if (!isCurrent) pools.send(pool, { type: 'retired' })
+      }
+    },
+    leave(partition) {
+      const left = served.get(partition)
+      served.delete(partition)
+      left?.hearing.stop()
+      for (const pool of left?.pools ?? []) {
+        pools.forget(pool)
+        generations.delete(pool)
+      }
+    },
+    frontEndGone: (frontEnd) =>
+      everyPool((pool) => pools.send(pool, { type: 'frontEndGone', frontEnd })),
+    workerGone: (workerId) =>
+      everyPool((pool) => pools.send(pool, { type: 'workerGone', workerId })),
+    workerDraining: (workerId) =>
+      everyPool((pool) => pools.send(pool, { type: 'workerDraining', workerId })),
+    functionChanged(name, record) {
+      everyPool((pool) => {
+        const isOther = functionOf(pool) === name && generationOf(pool) !== record?.serving?.id
+        if (isOther) pools.send(pool, { type: 'retired' })
+      })
+    },
+    stop() {
+      clock.clearTimer(ticking)
+      for (const { hearing } of served.values()) hearing.stop()
+    },
+  }
+}
+
+function byPool(found: FoundInPool[]): Map<string, FoundInPool[]> {
+  const pools = new Map<string, FoundInPool[]>()
+  for (const one of found) pools.set(one.pool, [...(pools.get(one.pool) ?? []), one])
+  return pools
+}

@@ -1,0 +1,365 @@
+/**
+ * Sandboxes of one worker: starts and kills their processes, hands them invocations, writes their log, and tells pools
+ * and callers what became of them.
+ *
+ * What a process says is given to the machine as an event with the number of its run; bytes (payloads, output) stay in
+ * the table here and pass by the machine.
+ */
+import type { Bus, Clock, Log, Msg } from '../bus/bus.ts'
+import type { LogWriter } from '../bus/logs.ts'
+import {
+  endLine,
+  type LogTail,
+  logGroupName,
+  logStreamName,
+  logTail,
+  type Report,
+  reportLine,
+  startLine,
+} from '../edges/log-lines.ts'
+import type { PackageCache } from '../edges/package-cache.ts'
+import { runtimeExited, timedOut } from '../edges/runtime-errors.ts'
+import {
+  type RuntimeAnswer,
+  type RuntimeExit,
+  type RuntimeProcess,
+  startRuntime,
+} from '../edges/runtime-process.ts'
+import { sandboxEnvironment } from '../edges/sandbox-environment.ts'
+import type { Generation } from '../machines/function.ts'
+import { type InvocationEnd, sandboxMachine } from '../machines/sandbox.ts'
+import { type Host, host } from './actor.ts'
+import { type Ending, type Errand, endingHeaders } from './invocation-message.ts'
+import { tellPool } from './pool-messages.ts'
+
+/** What a sandbox is made for. */
+export type SandboxOrder = {
+  sandboxId: string
+  pool: string
+  functionName: string
+  generation: Generation
+}
+
+export type SandboxSeen = {
+  sandboxId: string
+  pool: string
+  functionName: string
+  state: string
+  pid: number | undefined
+  memoryMb: number
+}
+
+export type Sandboxes = {
+  host: Host<typeof sandboxMachine>
+  start(order: SandboxOrder): void
+  /** An invocation for one of them; answered through the message, in every case. */
+  invoke(sandboxId: string, errand: Errand, message: Msg): void
+  list(): SandboxSeen[]
+  /** SIGKILLs every process, without a word to anybody: for the end of this process. */
+  killAll(): void
+}
+
+export type SandboxesBinding = {
+  bus: Bus
+  workerId: string
+  partitions: number
+  clock: Clock
+  log: Log
+  logs: LogWriter
+  packages: PackageCache
+  newId: () => string
+  region: string
+  /** The Node binary of each runtime. */
+  nodes: Record<string, string>
+  initTimeoutMs: number
+  queued(sandboxId: string): void
+  turnPassed(sandboxId: string): void
+  stopped(sandboxId: string): void
+}
+
+/** An invocation that a sandbox was offered: until it is rejected or has ended. */
+type Offer = {
+  errand: Errand
+  message: Msg
+  tail: LogTail | undefined
+  /** When the handler was given the event, by the monotonic clock; undefined before. */
+  deliveredAtMs: number | undefined
+}
+
+type Sandbox = {
+  order: SandboxOrder
+  logStream: string
+  taskRoot: string
+  process: RuntimeProcess | undefined
+  /** Time of the init that has not been reported with an invocation yet. */
+  initDurationMs: number | undefined
+  startedAtMs: number
+  answer: RuntimeAnswer | undefined
+  initError: { payload: Uint8Array; errorType: string } | undefined
+  exit: RuntimeExit | undefined
+  maxMemoryBytes: number
+}
+
+const VERSION = '$LATEST'
+/** A SIGKILLed process is gone in a few ms; one in an uninterruptible wait may never be. */
+const EXIT_TIMEOUT_MS = 2_000
+
+export function openSandboxes(binding: SandboxesBinding): Sandboxes {
+  const { bus, workerId, partitions, clock, log, logs, packages } = binding
+  const table = new Map<string, Sandbox>()
+  /** By request id. */
+  const offers = new Map<string, Offer>()
+
+  const of = (sandboxId: string): Sandbox => {
+    const found = table.get(sandboxId)
+    if (found === undefined) throw new Error(`no sandbox ${sandboxId}`)
+    return found
+  }
+  const tell = (sandboxId: string, event: Parameters<typeof tellPool>[3]) =>
+    tellPool(bus, partitions, of(sandboxId).order.pool, event)
+
+  const offered = (requestId: string): Offer => {
+    const found = offers.get(requestId)
+    if (found === undefined) throw new Error(`no invocation ${requestId}`)
+    return found
+  }
+
+  const write = (sandbox: Sandbox, requestId: string, text: string): void => {
+    offers.get(requestId)?.tail?.add(text)
+    logs.write(sandbox.order.functionName, {
+      stream: sandbox.logStream,
+      ...(requestId === '' ? {} : { requestId }),
+      atMs: clock.nowMs(),
+      text,
+    })
+  }
+
+  const sandboxes = host(sandboxMachine, {
+    clock,
+    log,
+    duties: {
+      queueForStart: (_, id) => binding.queued(id),
+      passTurn: (_, id) => binding.turnPassed(id),
+      provision: async (_, id) => {
+        const sandbox = of(id)
+        try {
+          sandbox.taskRoot = await packages.unpack(hexOf(sandbox.order.generation.code.sha256))
+          sandboxes.send(id, { type: 'provisioned' })
+        } catch (error) {
+          log.error({ code: 'SANDBOX_UNPROVISIONED', sandboxId: id, err: error }, 'no code')
+          sandboxes.send(id, { type: 'unprovisioned', reason: (error as Error).message })
+        }
+      },
+      startProcess: ({ run }, id) => startProcess(id, run),
+      killProcess: (_, id) => of(id).process?.kill(),
+      deliver: ({ requestId }, id) => deliver(id, requestId),
+      end: ({ how, requestId }, id) => end(id, requestId, how),
+      reject: ({ requestId }) => {
+        const { message } = offered(requestId)
+        offers.delete(requestId)
+        respond(message, undefined, { how: 'missed' })
+      },
+      reportReady: (_, id) =>
+        tell(id, { type: 'ready', sandboxId: id, workerId, atMs: clock.nowMs() }),
+      reportFree: (_, id) =>
+        tell(id, { type: 'freed', sandboxId: id, workerId, atMs: clock.nowMs() }),
+      reportStopped: ({ reason }, id) => {
+        log.debug({ sandboxId: id, reason }, 'sandbox stopped')
+        tell(id, { type: 'stopped', sandboxId: id })
+      },
+    },
+    ended: (id) => {
+      const { order, taskRoot } = of(id)
+      if (taskRoot !== '') packages.release(hexOf(order.generation.code.sha256))
+      table.delete(id)
+      binding.stopped(id)
+    },
+  })
+
+  const startProcess = (id: string, run: number): void => {
+    const sandbox = of(id)
+    const { functionName, generation } = sandbox.order
+    const { settings } = generation
+    sandbox.startedAtMs = clock.monotonicMs()
+    sandbox.exit = undefined
+    sandbox.initError = undefined
+    const nodePath = binding.nodes[settings.runtime]
+    const environment = sandboxEnvironment({
+      functionName,
+      version: VERSION,
+      handler: settings.handler,
+      runtime: settings.runtime,
+      memoryMb: settings.memoryMb,
+      region: binding.region,
+      logGroup: logGroupName(functionName),
+      logStream: sandbox.logStream,
+      taskRoot: sandbox.taskRoot,
+      initializationType: 'on-demand',
+      variables: settings.environment ?? {},
+    })
+    sandbox.process = startRuntime(
+      {
+        ...(nodePath === undefined ? {} : { nodePath }),
+        taskRoot: sandbox.taskRoot,
+        handler: settings.handler,
+        environment,
+        memoryMb: settings.memoryMb,
+      },
+      {
+        ready: (initDurationMs) => {
+          sandbox.initDurationMs = initDurationMs
+          sandboxes.send(id, { type: 'ready', run })
+        },
+        initFailed: (payload, errorType) => {
+          sandbox.initError = { payload, errorType }
+          sandboxes.send(id, { type: 'initFailed', run })
+        },
+        answered: (answer) => {
+          sandbox.answer = answer
+          sandbox.maxMemoryBytes = Math.max(sandbox.maxMemoryBytes, answer.maxMemoryBytes)
+          sandboxes.send(id, { type: 'answered', run, requestId: answer.requestId })
+        },
+        wrote: (bytes) => write(sandbox, inHand(id), Buffer.from(bytes).toString()),
+        exited: (exit) => {
+          sandbox.exit = exit
+          sandboxes.send(id, { type: 'exited', run })
+        },
+      },
+    )
+  }
+
+  const inHand = (id: string): string => sandboxes.snapshot(id)?.context.requestId ?? ''
+
+  const deliver = (id: string, requestId: string): void => {
+    const sandbox = of(id)
+    const offer = offered(requestId)
+    const { errand, message } = offer
+    offer.deliveredAtMs = clock.monotonicMs()
+    write(sandbox, requestId, startLine(requestId, VERSION))
+    sandbox.process?.invoke(
+      {
+        requestId,
+        deadlineMs: clock.nowMs() + sandbox.order.generation.settings.timeoutSeconds * 1000,
+        invokedFunctionArn: errand.arn,
+        ...(errand.traceId === undefined ? {} : { traceId: errand.traceId }),
+        ...(errand.clientContext === undefined
+          ? {}
+          : { clientContext: Buffer.from(errand.clientContext, 'base64').toString() }),
+      },
+      message.data,
+    )
+  }
+
+  const end = (id: string, requestId: string, how: InvocationEnd): void => {
+    const sandbox = of(id)
+    const { message, tail, deliveredAtMs } = offered(requestId)
+    // An init that failed inside the invocation never got to START.
+    if (deliveredAtMs === undefined) write(sandbox, requestId, startLine(requestId, VERSION))
+    const { payload, isError, failure } = outcomeOf(sandbox, how, requestId)
+    const report: Report = {
+      requestId,
+      durationMs: clock.monotonicMs() - (deliveredAtMs ?? sandbox.startedAtMs),
+      memoryMb: sandbox.order.generation.settings.memoryMb,
+      maxMemoryBytes: sandbox.maxMemoryBytes,
+      ...(sandbox.initDurationMs === undefined ? {} : { initDurationMs: sandbox.initDurationMs }),
+      ...(failure === undefined ? {} : { failure }),
+    }
+    write(sandbox, requestId, endLine(requestId) + reportLine(report))
+    sandbox.initDurationMs = undefined
+    sandbox.answer = undefined
+    offers.delete(requestId)
+    respond(message, payload, { how: isError ? 'error' : 'result', logResult: tail?.read() })
+  }
+
+  return {
+    host: sandboxes,
+    start(order) {
+      table.set(order.sandboxId, {
+        order,
+        logStream: logStreamName(
+          new Date(clock.nowMs()),
+          VERSION,
+          binding.newId().replaceAll('-', ''),
+        ),
+        taskRoot: '',
+        process: undefined,
+        initDurationMs: undefined,
+        startedAtMs: 0,
+        answer: undefined,
+        initError: undefined,
+        exit: undefined,
+        maxMemoryBytes: 0,
+      })
+      sandboxes.start(order.sandboxId, {
+        initTimeoutMs: binding.initTimeoutMs,
+        invokeTimeoutMs: order.generation.settings.timeoutSeconds * 1000,
+        exitTimeoutMs: EXIT_TIMEOUT_MS,
+      })
+    },
+    invoke(sandboxId, errand, message) {
+      if (sandboxes.snapshot(sandboxId) === undefined) {
+        respond(message, undefined, { how: 'missed' })
+        return
+      }
+      const tail = errand.tail === true ? logTail() : undefined
+      offers.set(errand.requestId, { errand, message, tail, deliveredAtMs: undefined })
+      sandboxes.send(sandboxId, { type: 'invoke', requestId: errand.requestId })
+    },
+    list: () =>
+      [...table.values()].map(({ order, process }) => ({
+        sandboxId: order.sandboxId,
+        pool: order.pool,
+        functionName: order.functionName,
+        state: String(sandboxes.snapshot(order.sandboxId)?.value),
+        pid: process?.pid,
+        memoryMb: order.generation.settings.memoryMb,
+      })),
+    killAll() {
+      for (const { process } of table.values()) process?.kill()
+    },
+  }
+}
+
+/** What the caller gets, and what REPORT says of it. */
+function outcomeOf(
+  { answer, initError, exit, order }: Sandbox,
+  how: InvocationEnd,
+  requestId: string,
+): { payload: Uint8Array; isError: boolean; failure?: NonNullable<Report['failure']> } {
+  const failed = ({ payload, errorType }: { payload: string; errorType: string }) => ({
+    payload: Buffer.from(payload),
+    isError: true,
+    failure: { status: 'error' as const, errorType },
+  })
+  switch (how) {
+    case 'answer':
+      if (answer === undefined) throw new Error('answered without an answer')
+      return { payload: answer.payload, isError: answer.kind === 'error' }
+    case 'timeout': {
+      const { payload } = timedOut(requestId, order.generation.settings.timeoutSeconds * 1000)
+      return { payload: Buffer.from(payload), isError: true, failure: { status: 'timeout' } }
+    }
+    case 'init error':
+      if (initError === undefined) throw new Error('init failed without an error')
+      return {
+        payload: initError.payload,
+        isError: true,
+        failure: { status: 'error', errorType: initError.errorType },
+      }
+    case 'exit':
+      return failed(runtimeExited(requestId, exit ?? { code: null, signal: null }))
+    case 'out of memory':
+      // The caller is told of the signal, the log of its reason: lambda-semantics.md §1.5.
+      return {
+        ...failed(runtimeExited(requestId, { code: null, signal: 'SIGKILL' })),
+        failure: { status: 'error', errorType: 'Runtime.OutOfMemory' },
+      }
+  }
+}
+
+function respond(message: Msg, payload: Uint8Array | undefined, ending: Ending): void {
+  const headers = endingHeaders(ending)
+  message.respond(payload ?? 'missed', headers === undefined ? {} : { headers })
+}
+
+const hexOf = (base64: string): string => Buffer.from(base64, 'base64').toString('hex')

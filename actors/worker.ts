@@ -1,0 +1,188 @@
+/**
+ * A worker: hears what is asked of it and of its sandboxes, makes itself known, and goes home when it is told to.
+ */
+import { partitionOf } from '../bus/partitions.ts'
+import * as subjects from '../bus/subjects.ts'
+import type { Standing } from '../machines/pool-ledger.ts'
+import { workerMachine } from '../machines/worker.ts'
+import { type Host, host } from './actor.ts'
+import { errandOf } from './invocation-message.ts'
+import type { FoundInPool, ProvisionAnswer, RoomRequest, SandboxAnswer } from './pool-messages.ts'
+import { openSandboxes, type Sandboxes, type SandboxesBinding } from './sandbox.ts'
+
+export type Worker = {
+  host: Host<typeof workerMachine>
+  sandboxes: Sandboxes
+  readonly malformed: number
+  /** What others may know of its load. */
+  load(): WorkerLoad
+  /** Takes nothing new; resolves when nothing runs any more. */
+  drain(): Promise<void>
+  /** Stops hearing and kills what runs. */
+  stop(): void
+}
+
+/** What a worker says of itself with every heartbeat. `ofFunction`: sandboxes by function. */
+export type WorkerLoad = {
+  memoryMb: number
+  usedMb: number
+  sandboxes: number
+  ofFunction: Record<string, number>
+  isDraining: boolean
+}
+
+export type WorkerBinding = Omit<SandboxesBinding, 'queued' | 'turnPassed' | 'stopped'> & {
+  memoryMb: number
+  startsAtOnce: number
+  /** Makes the worker known to placement; and that it is leaving. */
+  register(): Promise<void>
+  announceDraining(): void
+}
+
+export function openWorker(binding: WorkerBinding): Worker {
+  const { bus, workerId, partitions, clock, log } = binding
+  const orders = new Map<string, RoomRequest>()
+  let malformed = 0
+  let gone: () => void = () => {}
+  const whenGone = new Promise<void>((resolve) => {
+    gone = resolve
+  })
+
+  const answer = (reply: string, given: ProvisionAnswer) =>
+    bus.publish(reply, JSON.stringify(given))
+
+  const workers = host(workerMachine, {
+    clock,
+    log,
+    duties: {
+      register: async () => {
+        await binding.register()
+        workers.send(workerId, { type: 'registered' })
+      },
+      accept: ({ sandboxId, reply }) => {
+        const order = orders.get(sandboxId)
+        if (order === undefined) throw new Error(`accepted ${sandboxId} without an order`)
+        sandboxes.start(order)
+        answer(reply, { accepted: true })
+      },
+      refuse: ({ reply, why }) => answer(reply, { refused: why }),
+      giveTurn: ({ sandboxId }) => sandboxes.host.send(sandboxId, { type: 'turn' }),
+      announceDraining: () => binding.announceDraining(),
+      leave: () => gone(),
+    },
+  })
+
+  const sandboxes = openSandboxes({
+    ...binding,
+    queued: (sandboxId) => workers.send(workerId, { type: 'startQueued', sandboxId }),
+    turnPassed: (sandboxId) => workers.send(workerId, { type: 'turnPassed', sandboxId }),
+    stopped: (sandboxId) => {
+      orders.delete(sandboxId)
+      workers.send(workerId, { type: 'sandboxStopped', sandboxId })
+    },
+  })
+
+  const hearings = [
+    bus.subscribe(subjects.provision(workerId), (message) => {
+      const order = roomRequestOf(message.data)
+      if (order === undefined || message.reply === undefined) {
+        malformed++
+        return
+      }
+      orders.set(order.sandboxId, order)
+      const { memoryMb } = order.generation.settings
+      const { sandboxId } = order
+      workers.send(workerId, { type: 'provision', sandboxId, memoryMb, reply: message.reply })
+    }),
+    bus.subscribe(subjects.anySandbox(workerId), (message) => {
+      const [, , , , sandboxId = '', event] = subjects.tokens(message.subject)
+      if (event !== 'invoke') {
+        const isHere = sandboxes.host.snapshot(sandboxId) !== undefined
+        message.respond(JSON.stringify({ isHere } satisfies SandboxAnswer))
+        if (isHere) sandboxes.host.hear(sandboxId, { type: event })
+        return
+      }
+      const errand = errandOf(message)
+      if (errand === undefined) malformed++
+      else sandboxes.invoke(sandboxId, errand, message)
+    }),
+    bus.subscribe(subjects.runningSandboxes, (message) => {
+      const { partition } = message.json<{ partition: number }>()
+      const found: FoundInPool[] = sandboxes
+        .list()
+        .filter(({ functionName }) => partitionOf(functionName, partitions) === partition)
+        .map(({ sandboxId, pool, state }) => ({
+          sandboxId,
+          pool,
+          workerId,
+          standing: standingOf(state, clock.nowMs()),
+        }))
+      message.respond(JSON.stringify(found))
+    }),
+  ]
+
+  workers.start(workerId, {
+    memoryMb: binding.memoryMb,
+    startsAtOnce: binding.startsAtOnce,
+  })
+
+  return {
+    host: workers,
+    sandboxes,
+    get malformed() {
+      return malformed
+    },
+    load() {
+      const snapshot = workers.snapshot(workerId)
+      const running = sandboxes.list()
+      const ofFunction: Record<string, number> = {}
+      for (const { functionName } of running) {
+        ofFunction[functionName] = (ofFunction[functionName] ?? 0) + 1
+      }
+      return {
+        memoryMb: binding.memoryMb,
+        usedMb: snapshot?.context.usedMb ?? 0,
+        sandboxes: running.length,
+        ofFunction,
+        isDraining: snapshot === undefined || snapshot.value === 'draining',
+      }
+    },
+    drain() {
+      if (workers.snapshot(workerId) === undefined) gone()
+      else workers.send(workerId, { type: 'drain' })
+      return whenGone
+    },
+    stop() {
+      for (const hearing of hearings) hearing.stop()
+      sandboxes.killAll()
+    },
+  }
+}
+
+/** What a new owner of the pool should think of a sandbox that no front end holds. */
+function standingOf(state: string, atMs: number): Standing {
+  switch (state) {
+    case 'queued':
+    case 'provisioning':
+    case 'initializing':
+      return { is: 'placing' }
+    case 'idle':
+    case 'dormant':
+      return { is: 'free', sinceMs: atMs }
+    default:
+      return { is: 'doubtful' }
+  }
+}
+
+function roomRequestOf(data: Uint8Array): RoomRequest | undefined {
+  try {
+    const request = JSON.parse(Buffer.from(data).toString()) as RoomRequest
+    const { sandboxId, pool, functionName, generation } = request
+    return [sandboxId, pool, functionName].every((text) => typeof text === 'string') &&
+      typeof generation?.settings?.memoryMb === 'number'
+      ? request
+      : undefined
+  } catch {
+    return undefined
+  }
+}
