@@ -28,11 +28,13 @@ export type PartitionsBinding = {
   bus: Bus
   clock: Clock
   log: Log
-  leases: Leases
+  leases: Leases<string>
   pools: Pools
   managerId: string
   partitions: number
   leaseTtlMs: number
+  /** A lease names a worker manager that nobody has heard of: it may be dead. Ends in `managerGone`, or in its heartbeat. */
+  suspect(managerId: string): void
   /** How many workers and front ends are expected to answer. */
   expected(): { workers: number; frontEnds: number }
 }
@@ -47,7 +49,7 @@ const partitionOfKey = (key: string): number | undefined =>
 
 export async function openPartitions(binding: PartitionsBinding): Promise<Partitions> {
   const { bus, clock, log, leases, pools, managerId, partitions, leaseTtlMs } = binding
-  const held = new Map<number, Lease>()
+  const held = new Map<number, Lease<string>>()
   /** Who holds what, as the bucket says. */
   const holders = new Map<number, { holder: string; revision: number }>()
   const whenSettled: (() => void)[] = []
@@ -137,14 +139,6 @@ export async function openPartitions(binding: PartitionsBinding): Promise<Partit
     }
   }
 
-  /** A lease whose holder is not among the living need not run out. */
-  const evictDead = (partition: number) => {
-    const lease = holders.get(partition)
-    if (lease !== undefined && !living.includes(lease.holder)) {
-      machine.send(String(partition), { type: 'holderGone', revision: lease.revision })
-    }
-  }
-
   for (let partition = 0; partition < partitions; partition++) {
     machine.start(String(partition), {
       partition,
@@ -153,15 +147,17 @@ export async function openPartitions(binding: PartitionsBinding): Promise<Partit
       vacancyMs: VACANCY_MS,
     })
   }
-  const watch = await leases.watch((key, holder, revision) => {
+  const watch = await leases.watch((key, holding, revision) => {
     const partition = partitionOfKey(key)
     if (partition === undefined || partition >= partitions) return
-    if (holder === undefined) {
+    if (holding === undefined) {
       holders.delete(partition)
       machine.send(String(partition), { type: 'vacant' })
       return
     }
+    const holder = holding.value
     holders.set(partition, { holder, revision })
+    if (holder !== managerId && !living.includes(holder)) binding.suspect(holder)
     machine.send(String(partition), { type: 'held', byUs: holder === managerId })
     settle()
   })
@@ -181,8 +177,11 @@ export async function openPartitions(binding: PartitionsBinding): Promise<Partit
       living = [...new Set([managerId, ...ids])]
       prefer()
     },
-    managerGone() {
-      for (const partition of holders.keys()) evictDead(partition)
+    managerGone(id) {
+      // A lease of the dead need not run out.
+      for (const [partition, { holder, revision }] of holders) {
+        if (holder === id) machine.send(String(partition), { type: 'holderGone', revision })
+      }
     },
     async stop() {
       const leaving = [...held.values()]

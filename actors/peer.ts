@@ -12,6 +12,8 @@ export type Peers = {
   readonly ids: string[]
   /** What a peer said about itself with its last beat. */
   describe(id: string): Record<string, unknown> | undefined
+  /** One that has not been heard, but should be there. It is looked for, and reported gone if it is not. */
+  expect(id: string): void
   stop(): void
 }
 
@@ -61,21 +63,21 @@ export function watchPeers({
       return
     }
     const fields = description as Record<string, unknown>
-    const isNew = peers.snapshot(id) === undefined
+    const isNew = !descriptions.has(id)
     descriptions.set(id, fields)
-    if (isNew) {
-      peers.start(id, { silenceMs, secondLookMs: beatMs })
-      appeared(id, fields)
-    } else {
-      peers.send(id, { type: 'beat' })
-    }
+    if (peers.snapshot(id) === undefined) peers.start(id, { silenceMs, secondLookMs: beatMs })
+    else peers.send(id, { type: 'beat' })
+    if (isNew) appeared(id, fields)
     beat(id, fields)
   })
   return {
     get ids() {
-      return [...peers.instances()]
+      return [...descriptions.keys()]
     },
     describe: (id) => descriptions.get(id),
+    expect(id) {
+      if (peers.snapshot(id) === undefined) peers.start(id, { silenceMs, secondLookMs: beatMs })
+    },
     stop() {
       hearing()
       for (const id of peers.instances()) peers.forget(id)

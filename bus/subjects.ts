@@ -94,6 +94,11 @@ export const eventIdHeader = 'Lambus-Event-Id'
 /** Header set by nats-server: the subject of the schedule that a message comes from. Source: NATS ADR-51. */
 export const schedulerHeader = 'Nats-Scheduler'
 
+/** `lambus.answer.<process>.<id>`: a durable actor's answer to whoever commanded it. */
+export const answer = (processId: string, id: string) =>
+  `lambus.answer.${token(processId)}.${token(id)}`
+export const anyAnswer = (processId: string) => `lambus.answer.${token(processId)}.*`
+
 export const logStream = 'LAMBUS_LOGS'
 /** `lambus.log.<function>`: what a function's sandboxes wrote, in the order of each sandbox. */
 export const log = (functionName: string) => `lambus.log.${token(functionName)}`
