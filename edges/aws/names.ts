@@ -86,7 +86,8 @@ export function parseFunctionName(
   return { name, qualifier: ownQualifier ?? qualifier }
 }
 
-function complaintsOfName(text: string, operation: string): string[] {
+/** What the service model has against a name, whatever it names. */
+export function complaintsOfName(text: string, operation: string): string[] {
   const { pattern, matches, mostCharacters } = writers.has(operation) ? writing : reading
   const complaints: string[] = []
   if (text.length < 1) complaints.push(atLeastLong(text, 'functionName', 1))
