@@ -28,13 +28,15 @@ export type TestServer = {
   stop(): Promise<void>
 }
 
-export type StartServer = (options?: {
+export type StartOptions = {
   /** Further lines of nats.conf. */
   conf?: string
   storeDir?: string
   /** Default: a free one. */
   port?: number
-}) => Promise<TestServer>
+}
+
+export type StartServer = (options?: StartOptions) => Promise<TestServer>
 
 const running = new Set<ChildProcess>()
 // Where the kernel cannot tie a child to its parent, this does for every end but kill -9.
@@ -42,7 +44,17 @@ process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL')
 })
 
-export const startNatsServer: StartServer = async (options = {}) => {
+let startServer: StartServer = startHere
+
+/** A server for a test. Whoever calls this ends it with `stop()`. */
+export const startNatsServer: StartServer = (options) => startServer(options)
+
+/** From now on servers are started in this way: how test/containers runs the suites of test/bus on an image. */
+export function startServersBy(start: StartServer): void {
+  startServer = start
+}
+
+async function startHere(options: StartOptions = {}): Promise<TestServer> {
   const dir = mkdtempSync(join(tmpdir(), 'lambus-test-nats-'))
   const storeDir = options.storeDir ?? join(dir, 'store')
   let life = await start(dir, storeDir, options.conf ?? '', options.port ?? -1)
