@@ -2,8 +2,8 @@
  * Unpacks a deployment package, read-only, and trusts nothing in it.
  *
  * Refused: paths that leave the directory (yauzl refuses `..` and absolute ones, and the bytes of an entry beyond its
- * declared size), links that leave it, and more than 262,144,000 bytes in all, AWS's limit of an unzipped package
- * (lambda-semantics §2.3). Links are made last, so that no file is ever written through one.
+ * declared size), links that leave it, and more than 262,144,000 declared bytes in all, AWS's limit of an unzipped package
+ * (lambda-semantics §2.3), before anything is written. Links are made last, so that no file is ever written through one.
  */
 import { createWriteStream } from 'node:fs'
 import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises'
@@ -38,23 +38,35 @@ type Link = { path: string; target: string }
 /** Unpacks into `root`, which must not exist, and returns the bytes it unpacked to. Throws PackageError. */
 export async function unzip(zip: Uint8Array, root: string): Promise<number> {
   const archive = await openArchive(zip)
-  const directories = new Set([root])
+  try {
+    const entries = await Array.fromAsync(archive.eachEntry())
+    const bytes = entries.reduce((sum, entry) => sum + entry.uncompressedSize, 0)
+    if (bytes > maxUnzippedBytes) {
+      throw new PackageError('PACKAGE_TOO_LARGE', `more than ${maxUnzippedBytes} bytes unzipped`)
+    }
+    await unpack(archive, entries, root)
+    return bytes
+  } catch (error) {
+    if (error instanceof PackageError || isOfThisMachine(error)) throw error
+    throw new PackageError('PACKAGE_CORRUPT', (error as Error).message, { cause: error })
+  } finally {
+    archive.close()
+  }
+}
+
+async function unpack(archive: ZipFile, entries: Entry[], root: string): Promise<void> {
+  const directories = new Set<string>()
   const modes = new Map<string, number>()
   const links: Link[] = []
-  let bytes = 0
 
   const makeDirectory = async (path: string) => {
     if (directories.has(path)) return
     await mkdir(path, { recursive: true })
-    for (let at = path; !directories.has(at); at = dirname(at)) directories.add(at)
+    for (let at = path; at.length >= root.length; at = dirname(at)) directories.add(at)
   }
   const take = async (entry: Entry) => {
     const path = join(root, entry.fileName)
     if (entry.fileName.endsWith('/')) return makeDirectory(path.slice(0, -1))
-    bytes += entry.uncompressedSize
-    if (bytes > maxUnzippedBytes) {
-      throw new PackageError('PACKAGE_TOO_LARGE', `more than ${maxUnzippedBytes} bytes unzipped`)
-    }
     await makeDirectory(dirname(path))
     if (isLink(entry)) {
       links.push({ path, target: await linkTarget(archive, entry) })
@@ -64,26 +76,20 @@ export async function unzip(zip: Uint8Array, root: string): Promise<number> {
     modes.set(path, isExecutable(entry) ? 0o555 : 0o444)
   }
 
-  await mkdir(root, { recursive: true })
-  try {
-    for await (const entry of archive.eachEntry()) await take(entry)
-    for (const { path, target } of links) await symlink(target, path)
-    for (const [path, mode] of modes) await chmod(path, mode)
-    for (const path of directories) await chmod(path, 0o555)
-  } catch (error) {
-    if (error instanceof PackageError || isOfThisMachine(error)) throw error
-    throw new PackageError('PACKAGE_CORRUPT', (error as Error).message, { cause: error })
-  } finally {
-    archive.close()
-  }
-  return bytes
+  await makeDirectory(root)
+  for (const entry of entries) await take(entry)
+  for (const { path, target } of links) await symlink(target, path)
+  for (const [path, mode] of modes) await chmod(path, mode)
+  for (const path of directories) await chmod(path, 0o555)
 }
 
 async function openArchive(zip: Uint8Array): Promise<ZipFile> {
   const bytes = Buffer.from(zip.buffer, zip.byteOffset, zip.byteLength)
-  const archive = await fromBufferPromise(bytes, { lazyEntries: true }).catch((error: Error) => {
-    throw new PackageError('PACKAGE_CORRUPT', error.message, { cause: error })
-  })
+  const archive = await fromBufferPromise(bytes, { lazyEntries: true, autoClose: false }).catch(
+    (error: Error) => {
+      throw new PackageError('PACKAGE_CORRUPT', error.message, { cause: error })
+    },
+  )
   if (archive.entryCount > maxEntries) {
     throw new PackageError('PACKAGE_TOO_LARGE', `more than ${maxEntries} files`)
   }

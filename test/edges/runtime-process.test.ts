@@ -149,7 +149,7 @@ test.each([
 
 test('what a process prints by descriptor is always told before its answer', async () => {
   const running = startFunction(
-    handler("require('node:fs').writeSync(1 + (event % 2), `<${event}>`); return event"),
+    handler("require('node:fs').writeSync(1 + (event % 2), '<' + event + '>'); return event"),
   )
   await running.next('ready')
   for (let n = 0; n < 300; n++) {
