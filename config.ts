@@ -68,6 +68,24 @@ export const knobs = {
     'info',
     'pino level: trace, debug, info, warn, error, fatal, silent',
   ),
+  logMaxAgeMs: number(
+    'LAMBUS_LOG_MAX_AGE_MS',
+    604_800_000,
+    [60_000, 31_536_000_000],
+    "how long functions' logs are kept: seven days, the weekly rhythm of people who look; CloudWatch keeps them for ever",
+  ),
+  logMaxBytes: number(
+    'LAMBUS_LOG_MAX_BYTES',
+    1_073_741_824,
+    [1_048_576, 1_099_511_627_776],
+    "bytes of functions' logs that are kept, whatever their age; the oldest go first. 1 GiB: a tenth of a small disk",
+  ),
+  logFlushMs: number(
+    'LAMBUS_LOG_FLUSH_MS',
+    200,
+    [1, 60_000],
+    'how long a line of a log waits for others before it is sent; a person who follows logs does not notice it',
+  ),
   workers: number(
     'LAMBUS_WORKERS',
     1,
