@@ -49,21 +49,27 @@ export const isMarker = (head: MsgHdrs | undefined): boolean =>
   head !== undefined &&
   (head.has('Nats-Marker-Reason') || ['DEL', 'PURGE'].includes(head.get('KV-Operation')))
 
-/** The entry, or its marker, or undefined. Throws BusError BUS_STORE_UNAVAILABLE. */
-export const readEntry = (bus: Bus, bucket: string, key: string): Promise<Entry | undefined> =>
-  insist(bus, kvEntry(bucket, key), async () => {
+/** The entry, or its marker, or undefined. Throws BusError BUS_STORE_UNAVAILABLE, BUS_BAD_SUBJECT. */
+export async function readEntry(
+  bus: Bus,
+  bucket: string,
+  key: string,
+  patienceMs?: number,
+): Promise<Entry | undefined> {
+  const subject = entrySubject(bucket, key)
+  const read = async () => {
     const manager = await bus.jetstreamManager()
-    const found = await manager.streams.getMessage(kvStream(bucket), {
-      last_by_subj: kvEntry(bucket, key),
-    })
-    if (found === null) return undefined
-    return {
-      value: found.data,
-      revision: found.seq,
-      removed: isMarker(found.header),
-      write: found.header?.get(writeHeader) || undefined,
-    }
-  })
+    return await manager.streams.getMessage(kvStream(bucket), { last_by_subj: subject })
+  }
+  const found = await insist(bus, subject, read, patienceMs)
+  if (found === null) return undefined
+  return {
+    value: found.data,
+    revision: found.seq,
+    removed: isMarker(found.header),
+    write: found.header?.get(writeHeader) || undefined,
+  }
+}
 
 /**
  * Writes over exactly `expectedRevision`; `conflict` when that is not what is there. Throws BusError
@@ -76,7 +82,7 @@ export async function writeEntry(
   entry: EntryWrite,
   options: { patienceMs?: number; onAttempt?: (attempt: number) => void } = {},
 ): Promise<Written | 'conflict'> {
-  const subject = kvEntry(bucket, key)
+  const subject = entrySubject(bucket, key)
   const { value, expectedRevision, ttlMs } = entry
   return await insist(
     bus,
@@ -94,12 +100,18 @@ export async function writeEntry(
       } catch (error) {
         if (!isConflict(error)) throw known(error, subject)
         if (attempt === 0) return 'conflict'
-        const there = await readEntry(bus, bucket, key)
+        const there = await readEntry(bus, bucket, key, options.patienceMs)
         return there?.write === entry.write ? { revision: there.revision, attempt: 0 } : 'conflict'
       }
     },
     options.patienceMs,
   )
+}
+
+/** Source: NATS ADR-8, "JetStream based Key-Value Stores", valid keys. */
+function entrySubject(bucket: string, key: string): string {
+  if (/^[-/=\w]+(\.[-/=\w]+)*$/.test(key)) return kvEntry(bucket, key)
+  throw new BusError('BUS_BAD_SUBJECT', `'${key}' cannot be a key`)
 }
 
 function headersOf({ value, write }: EntryWrite): MsgHdrs {

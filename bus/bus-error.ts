@@ -17,10 +17,8 @@ export type BusErrorCode =
   | 'BUS_BAD_SUBJECT'
   /** JetStream did not answer, or not in a way that says what happened. */
   | 'BUS_STORE_UNAVAILABLE'
-  /** The server is older than what we need, or JetStream is off. */
-  | 'BUS_SERVER_TOO_OLD'
-  /** A bucket exists with settings that break what we promise with it. */
-  | 'BUS_BUCKET_UNFIT'
+  /** A lease shorter than what NATS can let expire. */
+  | 'BUS_LEASE_TOO_SHORT'
   /** A stream has settings that break what we promise with it, and they cannot be changed. */
   | 'BUS_STREAM_UNFIT'
   /** What is stored under a key is not what we write there. */
