@@ -11,13 +11,14 @@ import { dirname, join } from 'node:path'
 import { findNatsServer } from '../bus/server-binary.ts'
 
 const say = (text: string) => process.stderr.write(`${text}\n`)
-const docker = (...args: string[]) => spawnSync('docker', args, { encoding: 'utf8' })
+/** Exit code; what the command writes is shown, on stderr. */
+const docker = (...args: string[]) => spawnSync('docker', args, { stdio: ['ignore', 2, 2] }).status
 
 const { path, version } = await findNatsServer({ environment: process.env, onProgress: say })
 const image = `nats:${version}`
 
-if (docker('image', 'inspect', image).status === 0) say(`${image} is here already`)
-else if (docker('pull', image).status === 0) say(`${image} was pulled`)
+if (docker('image', 'inspect', '--format', '{{.Id}}', image) === 0) say(`${image} is here already`)
+else if (docker('pull', image) === 0) say(`${image} was pulled`)
 else {
   say(`${image} cannot be pulled; making one from ${path}`)
   make()
