@@ -13,6 +13,7 @@ import {
   functionOf,
   generationOf,
   type RoomAnswer,
+  type SandboxAnswer,
 } from './pool-messages.ts'
 
 export type Pools = {

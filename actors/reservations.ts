@@ -15,6 +15,7 @@ export type Reservations = {
   finished(pool: string, seat: Seat): void
   lost(pool: string, seat: Seat): void
   workerGone(workerId: string): void
+  workerDraining(workerId: string): void
   superseded(pool: string): void
   /** Gives every free seat back and stops. */
   stop(): void
@@ -114,6 +115,8 @@ export function openReservations(binding: ReservationsBinding): Reservations {
     lost: (pool, seat) => reservations.send(pool, { type: 'lost', seat }),
     workerGone: (workerId) =>
       everyone((pool) => reservations.send(pool, { type: 'workerGone', workerId })),
+    workerDraining: (workerId) =>
+      everyone((pool) => reservations.send(pool, { type: 'workerDraining', workerId })),
     superseded: (pool) => {
       if (reservations.snapshot(pool) !== undefined) {
         reservations.send(pool, { type: 'superseded' })

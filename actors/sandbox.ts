@@ -17,6 +17,7 @@ import {
   reportLine,
   startLine,
 } from '../edges/log-lines.ts'
+import type { MemoryWatch } from '../edges/memory-watch.ts'
 import type { PackageCache } from '../edges/package-cache.ts'
 import { runtimeExited, timedOut } from '../edges/runtime-errors.ts'
 import {
@@ -67,6 +68,7 @@ export type SandboxesBinding = {
   log: Log
   logs: LogWriter
   packages: PackageCache
+  memory: MemoryWatch
   newId: () => string
   region: string
   /** The Node binary of each runtime. */
@@ -101,11 +103,12 @@ type Sandbox = {
 }
 
 const VERSION = '$LATEST'
+const MIB = 1_048_576
 /** A SIGKILLed process is gone in a few ms; one in an uninterruptible wait may never be. */
 const EXIT_TIMEOUT_MS = 2_000
 
 export function openSandboxes(binding: SandboxesBinding): Sandboxes {
-  const { bus, workerId, partitions, clock, log, logs, packages } = binding
+  const { bus, workerId, partitions, clock, log, logs, packages, memory } = binding
   const table = new Map<string, Sandbox>()
   /** By request id. */
   const offers = new Map<string, Offer>()
@@ -197,7 +200,7 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
       initializationType: 'on-demand',
       variables: settings.environment ?? {},
     })
-    sandbox.process = startRuntime(
+    const process = startRuntime(
       {
         ...(nodePath === undefined ? {} : { nodePath }),
         taskRoot: sandbox.taskRoot,
@@ -221,11 +224,18 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
         },
         wrote: (bytes) => write(sandbox, inHand(id), Buffer.from(bytes).toString()),
         exited: (exit) => {
+          if (process.pid !== undefined) memory.forget(process.pid)
           sandbox.exit = exit
           sandboxes.send(id, { type: 'exited', run })
         },
       },
     )
+    sandbox.process = process
+    if (process.pid !== undefined) {
+      memory.watch(process.pid, settings.memoryMb * MIB, () =>
+        sandboxes.send(id, { type: 'overMemory', run }),
+      )
+    }
   }
 
   const inHand = (id: string): string => sandboxes.snapshot(id)?.context.requestId ?? ''

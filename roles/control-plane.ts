@@ -1,0 +1,59 @@
+/**
+ * The control plane: the operations that create, configure, list and delete functions.
+ */
+import { serveApi } from '../actors/api.ts'
+import { openFunctionActors } from '../actors/function.ts'
+import { openActorStore } from '../bus/actor-store.ts'
+import { openCode } from '../bus/code.ts'
+import { openDurableInbox } from '../bus/durable-inbox.ts'
+import { openFunctions } from '../bus/functions.ts'
+import type { FunctionRecord } from '../machines/function.ts'
+import type { Process, Role } from './role.ts'
+
+export async function startControlPlane({
+  id,
+  bus,
+  config,
+  clock,
+  log,
+  newId,
+}: Process): Promise<Role> {
+  const functions = await openFunctions<FunctionRecord>(bus, { clock, log })
+  const registry = await functions.watch()
+  const code = await openCode(bus)
+  const actors = openFunctionActors({
+    bus,
+    store: await openActorStore(bus),
+    inbox: await openDurableInbox(bus),
+    functions,
+    code,
+    controlPlaneId: id,
+    clock,
+    log,
+    newId,
+  })
+  const api = serveApi(bus, {
+    functions,
+    registry,
+    command: actors.command,
+    code,
+    region: config.region,
+    account: config.account,
+    accountConcurrency: config.accountConcurrency,
+    clock,
+    newId,
+    log,
+  })
+  return {
+    hosts: [],
+    status: () => ({ durable: { function: actors.host.counts } }),
+    async drain() {
+      await api.stop()
+    },
+    async stop() {
+      await api.stop()
+      await actors.stop()
+      registry.stop()
+    },
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * The worker manager: owns partitions of the functions and counts who uses their sandboxes.
+ */
+import { openPartitions } from '../actors/partition.ts'
+import { watchPeers } from '../actors/peer.ts'
+import { openPools } from '../actors/pool.ts'
+import { openFunctions } from '../bus/functions.ts'
+import { openLeases } from '../bus/leases.ts'
+import { leasesBucket } from '../bus/subjects.ts'
+import type { FunctionRecord } from '../machines/function.ts'
+import { anyHost, type Process, type Role } from './role.ts'
+
+export async function startWorkerManager({
+  id,
+  bus,
+  config,
+  clock,
+  log,
+  presence,
+}: Process): Promise<Role> {
+  const functions = await openFunctions<FunctionRecord>(bus, { clock, log })
+  const registry = await functions.watch((name, record) => pools.functionChanged(name, record))
+  const pools = openPools({
+    bus,
+    clock,
+    log,
+    functions,
+    known: (name) => registry.get(name)?.value,
+    limit: config.accountConcurrency,
+    keepAliveMs: config.keepAliveMs,
+  })
+  const watching = { presence, clock, log, silenceMs: config.silenceMs, beatMs: config.beatMs }
+  const frontEnds = watchPeers({ ...watching, role: 'front-end', gone: pools.frontEndGone })
+  const workers = watchPeers({
+    ...watching,
+    role: 'worker',
+    gone: pools.workerGone,
+    beat: (workerId, { isDraining }) => {
+      if (isDraining === true) pools.workerDraining(workerId)
+    },
+  })
+  const partitions = await openPartitions({
+    bus,
+    clock,
+    log,
+    leases: await openLeases<string>(bus, {
+      bucket: leasesBucket,
+      ttlMs: config.leaseTtlMs,
+      clock,
+      log,
+    }),
+    pools,
+    managerId: id,
+    partitions: config.partitions,
+    leaseTtlMs: config.leaseTtlMs,
+    suspect: (managerId) => managers.expect(managerId),
+    expected: () => ({ workers: workers.ids.length, frontEnds: frontEnds.ids.length }),
+  })
+  const managers = watchPeers({
+    ...watching,
+    role: 'worker-manager',
+    appeared: () => partitions.livingAre(managers.ids),
+    gone: (managerId) => {
+      partitions.livingAre(managers.ids)
+      partitions.managerGone(managerId)
+    },
+  })
+  return {
+    hosts: [anyHost(pools.host), anyHost(partitions.host)],
+    status: () => ({ partitions: partitions.serving }),
+    ready: partitions.settled,
+    async stop() {
+      for (const peers of [frontEnds, workers, managers]) peers.stop()
+      await partitions.stop()
+      registry.stop()
+    },
+  }
+}

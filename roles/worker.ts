@@ -1,0 +1,92 @@
+/**
+ * The worker: runs sandboxes on this machine.
+ */
+import { availableParallelism, hostname, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { openWorker } from '../actors/worker.ts'
+import { openCode } from '../bus/code.ts'
+import { ensureLogs, openLogWriter } from '../bus/logs.ts'
+import { registerWorker } from '../bus/workers.ts'
+import { startMemoryWatch } from '../edges/memory-watch.ts'
+import { findNode } from '../edges/node-binary.ts'
+import { openPackageCache } from '../edges/package-cache.ts'
+import { anyHost, type Process, type Role } from './role.ts'
+
+/** What is left to the rest of the machine. */
+const SHARE_OF_MEMORY = 0.9
+const LOG_FLUSH_MS = 200
+const MEMORY_LOOK_MS = 100
+
+export async function startWorker({
+  id,
+  bus,
+  config,
+  clock,
+  log,
+  presence,
+  newId,
+}: Process): Promise<Role> {
+  const node24 = findNode(24)
+  if (node24 === undefined) {
+    throw new Error(
+      'runtime nodejs24.x needs Node 24: run lambus on Node 24, or install the npm package node@24',
+    )
+  }
+  log.warn(
+    { code: 'WORKER_PLAIN_PROCESS' },
+    'sandboxes are plain processes of this user: they share /tmp and see the file system',
+  )
+  await ensureLogs(bus, { maxAgeMs: config.logMaxAgeMs, maxBytes: config.logMaxBytes })
+  const logs = openLogWriter(bus, { flushEveryMs: LOG_FLUSH_MS, clock })
+  const code = await openCode(bus)
+  const packages = openPackageCache(join(config.dataDir, 'packages', id), code.get)
+  const memory = startMemoryWatch(MEMORY_LOOK_MS)
+  const memoryMb = config.workerMemoryMb || Math.floor((totalmem() / 1_048_576) * SHARE_OF_MEMORY)
+  const startedAtMs = clock.nowMs()
+  let registration: Awaited<ReturnType<typeof registerWorker>> | undefined
+  const record = () => ({
+    id,
+    host: hostname(),
+    pid: process.pid,
+    memoryMb,
+    runtimes: ['nodejs24.x'],
+    labels: {},
+    startedAtMs,
+    isDraining: worker.load().isDraining,
+  })
+  const worker = openWorker({
+    bus,
+    workerId: id,
+    partitions: config.partitions,
+    clock,
+    log,
+    logs,
+    packages,
+    memory,
+    newId,
+    region: config.region,
+    nodes: { 'nodejs24.x': node24 },
+    initTimeoutMs: config.initTimeoutMs,
+    memoryMb,
+    startsAtOnce: config.concurrentStarts || availableParallelism(),
+    register: async () => {
+      registration = await registerWorker(bus, record(), { ttlMs: config.leaseTtlMs, clock, log })
+    },
+    announceDraining: () => {
+      presence.beatNow()
+      void registration?.update(record())
+    },
+  })
+  return {
+    hosts: [anyHost(worker.host), anyHost(worker.sandboxes.host)],
+    describe: worker.load,
+    status: () => ({ sandboxes: worker.sandboxes.list(), malformed: worker.malformed }),
+    drain: worker.drain,
+    async stop() {
+      worker.stop()
+      memory.stop()
+      await logs.close()
+      await registration?.remove()
+    },
+  }
+}
