@@ -39,7 +39,8 @@ type Link = { path: string; target: string }
 export async function unzip(zip: Uint8Array, root: string): Promise<number> {
   const archive = await openArchive(zip)
   try {
-    const entries = await Array.fromAsync(archive.eachEntry())
+    const entries: Entry[] = []
+    for await (const entry of archive.eachEntry()) entries.push(entry)
     const bytes = entries.reduce((sum, entry) => sum + entry.uncompressedSize, 0)
     if (bytes > maxUnzippedBytes) {
       throw new PackageError('PACKAGE_TOO_LARGE', `more than ${maxUnzippedBytes} bytes unzipped`)

@@ -25,8 +25,9 @@ const nextTurn = setImmediate
 // AWS Lambda quotas, "Invocation payload (response)", as its own error text has it.
 const responseLimitBytes = 6_291_556
 const channelFd = 3
-// Reading the true high-water mark takes 20 µs, so quick invocations in a row share one.
+// Reading the high-water mark takes 3 to 40 µs, so quick invocations in a row share one.
 const memoryReadingMs = 100
+const quickMs = 5
 const orphanCheckMs = 1_000
 
 const { AWS_LAMBDA_LOG_FORMAT: logFormat = 'Text', AWS_LAMBDA_LOG_LEVEL: logLevel = 'TRACE' } = env
@@ -150,11 +151,15 @@ const aboutFunction = (({
   AWS_LAMBDA_LOG_STREAM_NAME: logStreamName,
 }) => ({ functionName, functionVersion, memoryLimitInMB, logGroupName, logStreamName }))(env)
 
+// A function may bring the variable along in its environment.
+let isTraced = true
+
 /** The handler's second argument, its keys in AWS's order. @param {Invocation} invocation */
 function contextOf(invocation) {
   const { deadlineMs, traceId, clientContext } = invocation
   if (traceId !== undefined) env[traceKey] = traceId
-  else delete env[traceKey]
+  else if (isTraced) delete env[traceKey]
+  isTraced = traceId !== undefined
   const context = {
     clientContext: clientContext === undefined ? undefined : parse(clientContext),
     identity: undefined,
@@ -170,24 +175,22 @@ function contextOf(invocation) {
   return context
 }
 
-let inheritedBytes = -1
 let highWaterBytes = 0
+let inheritedBytes = 0
 let readMs = 0
 
 /**
- * The process's largest resident memory so far. The kernel counts the parent's size at fork into getrusage's figure, so
- * that is right only once the process has outgrown it; until then /proc tells, at most once in a while.
+ * The process's largest resident memory so far, read anew when the invocation took a while or the last reading is old.
+ * The kernel begins getrusage's figure with the parent's size at fork: as long as that hides ours, /proc tells.
  * @param {number} startedMs of the invocation
  */
 function maxMemoryBytes(startedMs) {
-  const usedBytes = resourceUsage().maxRSS * 1024
-  if (inheritedBytes >= 0 && usedBytes > inheritedBytes) return usedBytes
   const atMs = now()
-  if (inheritedBytes < 0 || atMs - readMs > memoryReadingMs || atMs - startedMs > 5) {
-    readMs = atMs
-    highWaterBytes = highWaterFromProc() ?? usedBytes
-    if (inheritedBytes < 0) inheritedBytes = usedBytes > highWaterBytes ? usedBytes : 0
-  }
+  if (atMs - startedMs < quickMs && atMs - readMs < memoryReadingMs) return highWaterBytes
+  readMs = atMs
+  const usedBytes = resourceUsage().maxRSS * 1024
+  if (highWaterBytes === 0) inheritedBytes = usedBytes
+  highWaterBytes = (usedBytes > inheritedBytes ? usedBytes : highWaterFromProc()) ?? usedBytes
   return highWaterBytes
 }
 
