@@ -201,3 +201,9 @@ export function readConfig(
   if (complaints.length > 0) throw new BadConfig(complaints.join('\n'))
   return config
 }
+
+/** The settings as environment variables: how a process hands them to one that it starts. */
+export const environmentOf = (config: Config): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(knobs).map(([name, { env }]) => [env, String(config[name as keyof Config])]),
+  )
