@@ -23,17 +23,21 @@ export type Entry = {
   removed: boolean
   /** The id of the write that made this entry, if it was one of ours. */
   write: string | undefined
+  headers: MsgHdrs | undefined
 }
 
 export type EntryWrite = {
-  /** Undefined removes the entry and leaves a marker. */
-  value: Uint8Array | string | undefined
+  /** `remove` removes the entry and leaves a marker. */
+  value: Uint8Array | string | typeof remove
   expectedRevision: number
+  headers?: Record<string, string>
   /** When the entry, or the marker, goes away by itself: at least 1000. Absent: never. */
   ttlMs?: number
   /** Different for every write. */
   write: string
 }
+
+export const remove = Symbol('remove')
 
 /** `attempt` counts from 0: a write that was carried out may have reached the server as early as its first. */
 export type Written = { revision: number; attempt: number }
@@ -68,6 +72,7 @@ export async function readEntry(
     revision: found.seq,
     removed: isMarker(found.header),
     write: found.header?.get(writeHeader) || undefined,
+    headers: found.header,
   }
 }
 
@@ -90,7 +95,7 @@ export async function writeEntry(
     async (attempt) => {
       options.onAttempt?.(attempt)
       try {
-        const stored = await bus.jetstream.publish(subject, value ?? '', {
+        const stored = await bus.jetstream.publish(subject, value === remove ? '' : value, {
           headers: headersOf(entry),
           expect: { lastSubjectSequence: expectedRevision },
           ...(ttlMs === undefined ? {} : { ttl: `${ttlMs}ms` }),
@@ -114,10 +119,11 @@ function entrySubject(bucket: string, key: string): string {
   throw new BusError('BUS_BAD_SUBJECT', `'${key}' cannot be a key`)
 }
 
-function headersOf({ value, write }: EntryWrite): MsgHdrs {
+function headersOf({ value, write, headers: more = {} }: EntryWrite): MsgHdrs {
   const head = headers()
+  for (const [name, text] of Object.entries(more)) head.set(name, text)
   head.set(writeHeader, write)
-  if (value === undefined) {
+  if (value === remove) {
     head.set('KV-Operation', 'PURGE')
     head.set('Nats-Rollup', 'sub')
   }

@@ -17,7 +17,7 @@
  * Source: NATS ADR-8, ADR-43 (per-message TTL) and ADR-48 (markers); nats-server 2.12 or newer.
  */
 import { nuid } from 'nats'
-import { type Entry, readEntry, type Written, writeEntry } from './bucket.ts'
+import { type Entry, readEntry, remove, type Written, writeEntry } from './bucket.ts'
 import type { Bus, Clock, Log } from './bus.ts'
 import { BusError } from './bus-error.ts'
 import { ensureBucket } from './streams.ts'
@@ -30,7 +30,10 @@ export type Lease<T> = {
   epoch: number
   /** The revision of the last renewal. */
   revision: number
-  /** Milliseconds since the epoch, by our own clock. From then on nothing may be done in its name. */
+  /**
+   * Milliseconds since the epoch, by our own wall clock, which also counts while a machine sleeps. From then on nothing
+   * may be done in its name.
+   */
   heldUntil: number
   /** Tells this holder from every other, also of the same process. */
   holder: string
@@ -140,7 +143,7 @@ export async function openLeases<T>(bus: Bus, options: LeaseOptions): Promise<Le
       bucket,
       key,
       {
-        value: undefined,
+        value: remove,
         expectedRevision,
         ttlMs: MARKER_TTL_MS,
         write: `${holder}.${nuid.next()}`,
