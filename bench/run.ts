@@ -11,7 +11,7 @@ import { burst } from './burst.ts'
 import { coldStart } from './cold-start.ts'
 import { cpu } from './cpu.ts'
 import type { Question } from './harness/question.ts'
-import { answerText, page, section } from './harness/report.ts'
+import { answerText, machine, page, section } from './harness/report.ts'
 import { idleMemory } from './idle-memory.ts'
 import { steps } from './steps.ts'
 import { throughputNats } from './throughput-nats.ts'
@@ -42,10 +42,11 @@ if (unknown.length > 0) {
 }
 
 const asked = questions.filter(({ name }) => positionals.length === 0 || positionals.includes(name))
+const takenOn = `${new Date().toISOString().slice(0, 10)}; ${await machine()}`
 const sections = new Map<string, string>()
 for (const question of asked) {
   if (process.stderr.isTTY) process.stderr.write(`asking ${question.name} …\n`)
-  const text = section(question, await ask(question), new Date())
+  const text = section(question, await ask(question), takenOn)
   sections.set(question.name, text)
   process.stdout.write(`${text}\n`)
 }

@@ -1,22 +1,16 @@
-/** A nats-server as bare as it comes, for floors: loopback, a free port, no JetStream, no accounts. */
+/**
+ * A nats-server as bare as it comes, for floors: loopback, a free port, no JetStream, no accounts. The binary is the one
+ * that lambus finds.
+ */
 import { spawn } from 'node:child_process'
-import { accessSync, constants } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { findNatsServer } from '../../bus/server-binary.ts'
 import { endProcess } from '../harness/processes.ts'
 
 export type BareServer = AsyncDisposable & { url: string; pid: number }
 
-/** `LAMBUS_NATS_SERVER`, else `nats-server` on PATH: the first two ways of lambus itself. */
-export function natsServerPath(): string {
-  const named = process.env['LAMBUS_NATS_SERVER']
-  const places = (process.env['PATH'] ?? '').split(delimiter).map((dir) => join(dir, 'nats-server'))
-  const found = [...(named ? [named] : []), ...places].find(isExecutable)
-  if (found !== undefined) return found
-  throw new Error('The floor needs a nats-server: on PATH, or named by LAMBUS_NATS_SERVER.')
-}
-
 export async function startBareServer(): Promise<BareServer> {
-  const child = spawn(natsServerPath(), ['--addr', '127.0.0.1', '--port', '-1'], {
+  const { path } = await findNatsServer({ environment: process.env })
+  const child = spawn(path, ['--addr', '127.0.0.1', '--port', '-1'], {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   const url = await new Promise<string>((resolve, reject) => {
@@ -35,14 +29,5 @@ export async function startBareServer(): Promise<BareServer> {
     url,
     pid: child.pid ?? 0,
     [Symbol.asyncDispose]: () => endProcess(child),
-  }
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
   }
 }

@@ -4,10 +4,9 @@
  * Ours and the floor are compared pair by pair, a round of one with the round of the other beside it, because the
  * machine is not equally fast in all rounds; what is quoted is the median of those comparisons.
  */
-import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { cpus, release, totalmem, type } from 'node:os'
-import { natsServerPath } from '../floor/nats-server.ts'
+import { findNatsServer } from '../../bus/server-binary.ts'
 import type { Answer, Figures, Question, Reach, Row } from './question.ts'
 
 const preface = `# Benchmarks
@@ -19,8 +18,9 @@ The *bare path* is client → door process → NATS → worker process → frame
 logic at all (bench/floor/).
 `
 
-export function section({ name, asks }: Question, body: string, takenAt: Date): string {
-  return `## ${name}\n\n${asks}.\n\n${body}\n*${takenAt.toISOString().slice(0, 10)}; ${machine()}*\n`
+/** `takenOn`: day and machine. */
+export function section({ name, asks }: Question, body: string, takenOn: string): string {
+  return `## ${name}\n\n${asks}.\n\n${body}\n*${takenOn}*\n`
 }
 
 export function answerText({ rows, tables, notes }: Answer): string {
@@ -119,14 +119,14 @@ function tableText(head: string[], lines: (string | number)[][]): string {
 }
 
 /** What the figures were taken on. Neither its name nor any path of it. */
-function machine(): string {
+export async function machine(): Promise<string> {
   const cores = cpus()
-  const server = execFileSync(natsServerPath(), ['--version'], { encoding: 'utf8' })
+  const { version } = await findNatsServer({ environment: process.env })
   return [
     `${cores.length} × ${cores[0]?.model.trim() ?? 'unknown CPU'}`,
     `${Math.round(totalmem() / 2 ** 30)} GB`,
     `${type()} ${/^\d+\.\d+/.exec(release())?.[0] ?? ''}`,
     `Node ${process.versions.node}`,
-    `nats-server ${/v(\d\S*)/.exec(server)?.[1] ?? 'unknown'}`,
+    `nats-server ${version}`,
   ].join(', ')
 }
