@@ -1,0 +1,318 @@
+/**
+ * The HTTP door: AWS's wire protocol on one side, plain values on the other.
+ *
+ *     request ─▶ body ─▶ signature ─▶ operation ─▶ Invoke ────────▶ door.invoke
+ *                                             └──▶ the others ───▶ door.operate
+ *
+ * It knows what a request means and what an answer looks like; it decides nothing about functions. Fastify keeps the
+ * connections; what comes in is answered here whatever it is, and nothing that comes in ends the process.
+ */
+import type { Socket } from 'node:net'
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import type { Clock, Log } from '../bus/bus.ts'
+import type { FunctionCode } from '../machines/function.ts'
+import type { Input } from './aws/constraints.ts'
+import { isRefusal, type Refusal, refuse } from './aws/errors.ts'
+import { type InvokeAnswer, type InvokeRequest, payloadLimitBytes } from './aws/invoke.ts'
+import {
+  type ApiOperation,
+  findRoute,
+  isBuilt,
+  notImplemented,
+  type Route,
+  unknownOperation,
+} from './aws/operations.ts'
+import { answerOtherApi } from './aws/other-apis.ts'
+import { type Credentials, codePath, presignCodeUrl, signatureVerifier } from './aws/signature.ts'
+import { type Answer, ofJson, refused, remapped, write } from './http-answer.ts'
+import { readBody } from './http-body.ts'
+import { answerInvoke, readInvoke } from './http-invoke.ts'
+import { fillLocation, readOperationInput, refuseStored, storeCodeOf } from './http-operations.ts'
+
+/** An answer of the control plane; `errorType` is there when it is a refusal. */
+export type ApiAnswer = {
+  status: number
+  body: string
+  headers?: Record<string, string>
+  errorType?: string
+}
+
+/** What stands behind the door. */
+export type HttpDoor = {
+  /** Answers exactly once. */
+  invoke(request: InvokeRequest, answer: (answer: InvokeAnswer) => void): void
+  operate(operation: ApiOperation, input: Input): Promise<ApiAnswer>
+  /** Keeps a package; the same bytes twice are one package. */
+  storeCode(zip: Uint8Array): Promise<FunctionCode>
+  code(sha256Hex: string): Promise<Uint8Array | undefined>
+}
+
+export type HttpDoorOptions = {
+  host: string
+  /** 0 picks a free one. */
+  port: number
+  region: string
+  account: string
+  credentials: Credentials
+  clock: Pick<Clock, 'nowMs'>
+  /** UUIDs: AWS's request ids. */
+  newId: () => string
+  log: Log
+  door: HttpDoor
+  /** How long a request may take to come in, body included. Node's own default, which is no proxy's problem. */
+  requestTimeoutMs?: number
+}
+
+/** AWS's own limit for CreateFunction: base64 of 50 MB and some. lambda-semantics.md §1.4. */
+const uploadLimitBytes = 70_167_211
+const requestTimeoutMs = 300_000
+const uploads = new Set(['CreateFunction', 'UpdateFunctionCode'])
+
+/** Listens; resolves with the URL. `close()` lets requests in hand end. */
+export async function openHttpDoor(
+  options: HttpDoorOptions,
+): Promise<{ url: string; close(): Promise<void> }> {
+  const app = fastify({
+    logger: false,
+    exposeHeadRoutes: false,
+    requestTimeout: options.requestTimeoutMs ?? requestTimeoutMs,
+    http: { connectionsCheckingInterval: Math.min(options.requestTimeoutMs ?? 30_000, 30_000) },
+    frameworkErrors: (error, request, reply) => fail(error, request, reply),
+    clientErrorHandler: hangUp,
+  })
+  const { log } = options
+  const fail = (
+    error: Error & { statusCode?: number },
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ) => answerFailure(error, request, reply, options)
+
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', (request, payload, done) => {
+    readBody(payload as FastifyRequest['raw'], limitOf(request)).then(
+      (body) => done(null, body),
+      (error: Error) => done(error, undefined),
+    )
+  })
+  const serve = server(options)
+  app.all('*', serve)
+  app.setNotFoundHandler(serve)
+  app.setErrorHandler(fail)
+
+  const url = await listen(app, options)
+  log.debug({ url }, 'the HTTP door is open')
+  return { url, close: () => app.close() }
+}
+
+async function listen(app: FastifyInstance, { host, port }: HttpDoorOptions): Promise<string> {
+  await app.listen({ host, port })
+  const address = app.server.address()
+  const bound = typeof address === 'object' && address !== null ? address.port : port
+  return `http://${host.includes(':') ? `[${host}]` : host}:${bound}`
+}
+
+/** A request, taken apart once. */
+type Call = {
+  requestId: string
+  method: string
+  path: string
+  query: string
+  headers: FastifyRequest['headers']
+  body: Buffer | 'too large'
+  route: Route | Refusal | undefined
+}
+
+const empty = Buffer.alloc(0)
+
+function takeApart(request: FastifyRequest, requestId: string): Call {
+  const url = request.raw.url ?? '/'
+  const mark = url.indexOf('?')
+  const path = mark === -1 ? url : url.slice(0, mark)
+  const query = mark === -1 ? '' : url.slice(mark + 1)
+  return {
+    requestId,
+    method: request.method,
+    path,
+    query,
+    headers: request.headers,
+    body: (request.body ?? empty) as Buffer | 'too large',
+    route: findRoute(request.method, path, query),
+  }
+}
+
+function limitOf(request: FastifyRequest): number {
+  const { route } = takeApart(request, '')
+  return route !== undefined && 'operation' in route && uploads.has(route.operation)
+    ? uploadLimitBytes
+    : payloadLimitBytes
+}
+
+function server(options: HttpDoorOptions) {
+  const { newId, clock, door, region, account, credentials, log } = options
+  const verify = signatureVerifier({ credentials, region, now: () => clock.nowMs() })
+  const where = { region, account }
+
+  const answer = async (call: Call): Promise<Answer> => {
+    if (call.body === 'too large') return refused(tooLarge(call.route))
+    const packageHex = packageOf(call)
+    const isOther = call.headers['x-amz-target'] !== undefined || call.path === '/'
+    const service = packageHex !== undefined || isOther ? undefined : 'lambda'
+    const unsigned = verify({ ...call, body: call.body }, service)
+    if (unsigned !== undefined) return refused(unsigned)
+    if (packageHex !== undefined) return givePackage(packageHex)
+    return isOther ? ofOtherApi(call) : operate(call, call.body)
+  }
+
+  const givePackage = async (sha256Hex: string): Promise<Answer> => {
+    const zip = await door.code(sha256Hex)
+    return zip === undefined
+      ? refused(refuse('ResourceNotFoundException', 'The specified key does not exist.'))
+      : { status: 200, headers: { 'content-type': 'application/zip' }, body: zip }
+  }
+
+  const operate = async (call: Call, body: Buffer): Promise<Answer> => {
+    const { route } = call
+    if (route === undefined) return refused(unknownOperation(call.method, call.path))
+    if (isRefusal(route)) return refused(route)
+    const { operation } = route
+    if (!isBuilt(operation)) return refused(notImplemented(operation))
+    if (operation === 'Invoke') return invoke(call, route, body)
+    const given = readOperationInput(operation, route, call.query, body)
+    if (isRefusal(given)) return refused(given)
+    const input =
+      refuseStored(given) ?? (await storeCodeOf(operation, given, where, door.storeCode))
+    if (isRefusal(input)) return refused(input)
+    const told = await door.operate(operation, input)
+    const headers = {
+      ...told.headers,
+      ...(told.errorType === undefined ? remapped : { 'x-amzn-errortype': told.errorType }),
+    }
+    const filled =
+      operation === 'GetFunction' && told.status === 200
+        ? await fillLocation(told.body, (sha256Hex) => presign(sha256Hex, call))
+        : told.body
+    return ofJson(told.status, filled, headers)
+  }
+
+  const invoke = (call: Call, route: Route, payload: Buffer): Promise<Answer> => {
+    const functionName = route.parameters['FunctionName'] ?? ''
+    const request = readInvoke({ ...call, functionName, payload, nowMs: clock.nowMs() })
+    if (isRefusal(request)) return Promise.resolve(refused(request))
+    return new Promise((resolve) => {
+      door.invoke(request, (told) => resolve(answerInvoke(told, request.traceId)))
+    })
+  }
+
+  const presign = (sha256Hex: string, call: Call) => {
+    const origin = `http://${call.headers.host}`
+    return presignCodeUrl({ origin, sha256Hex, credentials, region, nowMs: clock.nowMs() })
+  }
+
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    reply.hijack()
+    const requestId = newId()
+    const call = takeApart(request, requestId)
+    let told: Answer
+    try {
+      told = isHealthCheck(call) ? ofJson(200, '{"status":"ok"}') : await answer(call)
+    } catch (error) {
+      log.error(
+        { requestId, err: error, code: 'HTTP_DOOR_FAILED' },
+        'a request could not be served',
+      )
+      told = refused(internalFailure())
+    }
+    try {
+      write(reply.raw, requestId, told)
+    } catch (error) {
+      log.error({ requestId, err: error, code: 'HTTP_DOOR_FAILED' }, 'an answer could not be sent')
+      reply.raw.destroy()
+    }
+    if (log.isLevelEnabled?.('debug')) {
+      const { method, path, body } = call
+      const bytes = { in: body.length, out: Buffer.byteLength(told.body) }
+      log.debug({ requestId, method, path, status: told.status, bytes }, 'HTTP')
+    }
+  }
+}
+
+const isHealthCheck = ({ method, path }: Call) =>
+  path === '/_lambus/health' && (method === 'GET' || method === 'HEAD')
+
+function packageOf({ method, path }: Call): string | undefined {
+  const hex = /([0-9a-f]{64})$/.exec(path)?.[1]
+  return method === 'GET' && hex !== undefined && path === codePath(hex) ? hex : undefined
+}
+
+function ofOtherApi(call: Call): Answer {
+  const target = call.headers['x-amz-target']
+  const told = answerOtherApi({
+    target: Array.isArray(target) ? target[0] : target,
+    contentType: call.headers['content-type'],
+    query: call.query,
+    body: call.body === 'too large' ? empty : call.body,
+    requestId: call.requestId,
+  })
+  if (told === undefined) return refused(unknownOperation(call.method, call.path))
+  return {
+    status: told.status,
+    headers: { 'content-type': told.contentType, 'x-amzn-errortype': told.errorType },
+    body: told.body,
+  }
+}
+
+// ── What goes wrong before or beside a request ─────────────────────────────────────────────────────────────────────
+
+/** AWS calls Invoke by the name of its permission here. */
+function tooLarge(route: Route | Refusal | undefined): Refusal {
+  const operation = route !== undefined && 'operation' in route ? route.operation : 'Unknown'
+  const name = operation === 'Invoke' ? 'InvokeFunction' : operation
+  const limit = uploads.has(operation) ? uploadLimitBytes : payloadLimitBytes
+  return refuse(
+    'RequestEntityTooLargeException',
+    `Request must be smaller than ${limit} bytes for the ${name} operation`,
+  )
+}
+
+const internalFailure = () =>
+  refuse('ServiceException', 'An error occurred and the request cannot be processed.')
+
+function answerFailure(
+  error: Error & { statusCode?: number },
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { newId, log }: HttpDoorOptions,
+): void {
+  reply.hijack()
+  const requestId = newId()
+  const status = error.statusCode ?? 500
+  if (status >= 500) log.warn({ requestId, err: error }, 'a request could not be taken in')
+  write(reply.raw, requestId, refused(refusalFor(status, request)))
+}
+
+function refusalFor(status: number, request: FastifyRequest): Refusal {
+  if (status === 415) {
+    return refuse(
+      'UnsupportedMediaTypeException',
+      `The content type of the request body is not supported: ${request.headers['content-type']}`,
+    )
+  }
+  return status < 500
+    ? refuse('MalformedHttpRequestException', 'The request cannot be understood.')
+    : internalFailure()
+}
+
+/** Bytes that are no HTTP, or a request that took too long: there is no request to answer, only a socket. */
+function hangUp(error: Error & { code?: string }, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy()
+    return
+  }
+  const refusal =
+    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      ? refuse('RequestTimeoutException', 'The request did not arrive in time.')
+      : refuse('MalformedHttpRequestException', 'The request is not HTTP.')
+  socket.end(
+    `HTTP/1.1 ${refusal.status} ${refusal.status === 408 ? 'Request Timeout' : 'Bad Request'}\r\nconnection: close\r\ncontent-type: application/json\r\nx-amzn-errortype: ${refusal.code}\r\ncontent-length: ${refusal.body.length}\r\n\r\n${refusal.body}`,
+  )
+}
