@@ -9,14 +9,14 @@
  * directory belongs to one worker process. A zip is not trusted: paths and links that leave the package are refused, and
  * so is more than AWS unpacks.
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { chmod, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PackageError, unzip } from './unzip.ts'
 
 export type PackageCache = {
   /**
-   * The task root of a package, unpacked now or before. It stays until as many `release`s follow.
+   * The task root of a package, unpacked now or before. It stays until as many `release`s follow; a failure needs none.
    * Throws PackageError: PACKAGE_MISSING, PACKAGE_CORRUPT, PACKAGE_UNSAFE, PACKAGE_TOO_LARGE.
    */
   unpack(sha256Hex: string): Promise<string>
@@ -30,6 +30,7 @@ type Package = { unpacked: Promise<unknown>; bytes: number; users: number; usedA
 // Four packages of the largest size that AWS takes; those in use are never counted out.
 const defaultMaxBytes = 4 * 262_144_000
 const unfinished = '.unfinished-'
+const sha256Pattern = /^[0-9a-f]{64}$/
 
 /**
  * Opens the cache in `dir`, which it makes. `fetch` gives the zip of a SHA-256 (lower-case hex), undefined when there is
@@ -44,20 +45,21 @@ export function openPackageCache(
   const packages = findPackages(dir)
   let uses = packages.size
   let discarded = 0
+  let removals = removeUnfinished(dir)
 
   const bring = async (sha256Hex: string, entry: Package) => {
-    const zip = await fetch(sha256Hex)
+    const zip = sha256Pattern.test(sha256Hex) ? await fetch(sha256Hex) : undefined
     if (zip === undefined) throw new PackageError('PACKAGE_MISSING', `no package ${sha256Hex}`)
     await checkDigest(zip, sha256Hex)
     const beside = join(dir, `${unfinished}${sha256Hex}`)
-    await removeTree(beside)
+    await removePackages(beside)
     await mkdir(join(beside, 'v8'), { recursive: true })
     try {
       entry.bytes = await unzip(zip, join(beside, 'task'))
       await writeFile(join(beside, 'bytes'), String(entry.bytes))
       await rename(beside, join(dir, sha256Hex))
     } catch (error) {
-      await removeTree(beside)
+      await removePackages(beside)
       throw error
     }
     makeRoom()
@@ -76,19 +78,16 @@ export function openPackageCache(
     }
   }
 
-  // Renamed first, so that the same package can be unpacked again while the old one is still being removed.
+  // Renamed first, and waited for by the next `bring`, so that the same package can be unpacked again. What could not be
+  // removed is tried again when the worker starts.
   const discard = (sha256Hex: string) => {
     discarded += 1
     const away = join(dir, `${unfinished}${discarded}-${sha256Hex}`)
-    removals = removals.then(
-      async () => {
-        await rename(join(dir, sha256Hex), away)
-        await removeTree(away)
-      },
-      () => {},
-    )
+    removals = removals
+      .then(() => rename(join(dir, sha256Hex), away))
+      .then(() => removePackages(away))
+      .catch(() => {})
   }
-  let removals: Promise<void> = Promise.resolve()
 
   return {
     async unpack(sha256Hex) {
@@ -120,13 +119,18 @@ export function openPackageCache(
   }
 }
 
-/** What an earlier life of the worker left, oldest first; what it did not finish is removed. */
+/** What an earlier life of the worker did not finish, to unpack or to remove. */
+async function removeUnfinished(dir: string): Promise<void> {
+  const names = readdirSync(dir).filter((name) => name.startsWith(unfinished))
+  for (const name of names) await removePackages(join(dir, name)).catch(() => {})
+}
+
+/** What an earlier life of the worker left, oldest first. */
 function findPackages(dir: string): Map<string, Package> {
   const found: [string, Package, number][] = []
   for (const name of readdirSync(dir)) {
     const path = join(dir, name)
-    if (name.startsWith(unfinished)) removeTreeNow(path)
-    if (!/^[0-9a-f]{64}$/.test(name)) continue
+    if (!sha256Pattern.test(name)) continue
     const bytes = Number(readFileSync(join(path, 'bytes'), 'utf8'))
     const entry = { unpacked: Promise.resolve(), bytes, users: 0, usedAt: 0 }
     found.push([name, entry, statSync(path).mtimeMs])
@@ -142,26 +146,16 @@ async function checkDigest(zip: Uint8Array, sha256Hex: string): Promise<void> {
   }
 }
 
-/** Removes a directory that may be read-only. */
-async function removeTree(path: string): Promise<void> {
-  await rm(path, { recursive: true, force: true }).catch(async () => {
-    await makeWritable(path)
-    await rm(path, { recursive: true, force: true })
-  })
+/** Removes a cache, or a part of it: its directories are read-only, which stops anyone but root from a plain rm. */
+export async function removePackages(path: string): Promise<void> {
+  if (!existsSync(path)) return
+  await makeWritable(path)
+  await rm(path, { recursive: true, force: true })
 }
 
 async function makeWritable(path: string): Promise<void> {
   await chmod(path, 0o755)
   for (const entry of await readdir(path, { withFileTypes: true })) {
     if (entry.isDirectory()) await makeWritable(join(path, entry.name))
-  }
-}
-
-// At the start of a worker, before anything runs.
-function removeTreeNow(path: string): void {
-  try {
-    rmSync(path, { recursive: true, force: true })
-  } catch {
-    // Not ours to write: `bring` makes it writable when it needs the place.
   }
 }

@@ -6,7 +6,6 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
-  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
@@ -14,7 +13,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type ZipOptions, zipSync } from 'fflate'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { openPackageCache } from '../../edges/package-cache.ts'
+import { openPackageCache, removePackages } from '../../edges/package-cache.ts'
 
 type ZipFiles = Record<string, Uint8Array | [Uint8Array, ZipOptions]>
 
@@ -35,7 +34,7 @@ function openCache(zips: Uint8Array[], { maxBytes = 1e9, dir = makeDir() } = {})
 
 function makeDir() {
   const dir = mkdtempSync(join(tmpdir(), 'lambus-packages-'))
-  onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
+  onTestFinished(() => removePackages(dir))
   return dir
 }
 
@@ -152,8 +151,8 @@ test('a worker that starts again finds what was whole and removes what was not',
   mkdirSync(join(dir, '.unfinished-abc/task'), { recursive: true })
   writeFileSync(join(dir, '.unfinished-abc/task/half'), 'x')
   const after = openCache([zip], { dir })
-  expect(readdirSync(dir)).toEqual([sha256(zip)])
   expect(await after.cache.unpack(sha256(zip))).toBe(root)
+  await vi.waitFor(() => expect(readdirSync(dir)).toEqual([sha256(zip)]))
   expect(after.fetched).toEqual([])
 })
 

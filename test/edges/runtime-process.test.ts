@@ -45,6 +45,23 @@ test.each([
   expect(running.facts).toHaveLength(1)
 })
 
+test('spawns that fail leave no descriptor behind', async () => {
+  const before = readdirSync('/proc/self/fd').length
+  const runs = Array.from({ length: 50 }, () => startFunction({}, { taskRoot: '/nowhere' }))
+  for (const run of runs) await run.next('exited')
+  expect(readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(before + 1)
+})
+
+test('compiled code is kept from one process to the next', async () => {
+  const compileCacheDir = makePackage({})
+  const files = { 'index.js': `exports.handler = () => '${'x'.repeat(1000)}'` }
+  const running = startFunction(files, { compileCacheDir })
+  await running.next('ready')
+  await running.invoke({})
+  await running.invoke({})
+  expect(readdirSync(compileCacheDir, { recursive: true }).length).toBeGreaterThan(1)
+})
+
 test('kill ends a handler that never yields, and what it started', async () => {
   const running = startFunction(
     handler(
