@@ -129,6 +129,12 @@ export const knobs = {
     [100, 60_000],
     'silence after which a process is probed, and given up if the probe finds nobody: three beats',
   ),
+  reconcileMs: number(
+    'LAMBUS_RECONCILE_MS',
+    10_000,
+    [100, 3_600_000],
+    'how often a copy in memory is compared with its bucket: a quiet watch can miss an update',
+  ),
   lingerMs: number(
     'LAMBUS_LINGER_MS',
     1_000,

@@ -34,7 +34,8 @@ export type PoolsBinding = {
   bus: Bus
   clock: Clock
   log: Log
-  functions: { read(name: string): Promise<FunctionRecord | undefined> }
+  /** The original of a record. */
+  read(name: string): Promise<FunctionRecord | undefined>
   /** The registry's watched copy. */
   known(name: string): FunctionRecord | undefined
   limit: number
@@ -130,7 +131,7 @@ export function openPools(binding: PoolsBinding): Pools {
     const name = functionOf(pool)
     const copy = binding.known(name)?.serving
     if (copy?.id === wanted) return copy
-    const original = (await binding.functions.read(name))?.serving
+    const original = (await binding.read(name))?.serving
     return original?.id === wanted ? original : undefined
   }
 

@@ -18,8 +18,8 @@ export async function startControlPlane({
   log,
   newId,
 }: Process): Promise<Role> {
-  const functions = await openFunctions<FunctionRecord>(bus, { clock, log })
-  const registry = await functions.watch()
+  const functions = await openFunctions<FunctionRecord>(bus)
+  const registry = await functions.watch({ reconcileEveryMs: config.reconcileMs, clock, log })
   const code = await openCode(bus)
   const actors = openFunctionActors({
     bus,

@@ -24,7 +24,7 @@ export async function startFrontEnd({
   newId,
 }: Process): Promise<Role> {
   const place = { region: config.region, account: config.account }
-  const functions = await openFunctions<FunctionRecord>(bus, { clock, log })
+  const functions = await openFunctions<FunctionRecord>(bus)
   const code = await openCode(bus)
   /** The pool of each function that serves, to know when another one does. */
   const serving = new Map<string, string>()
@@ -41,19 +41,28 @@ export async function startFrontEnd({
     redirected: (requestId) => invocations.redirected(requestId),
     inUse: () => invocations.inUse(),
   })
-  const registry = await functions.watch((name, record) => {
+  const noteServing = (name: string, record: FunctionRecord | undefined) => {
     const pool = record?.serving && poolOf(record, record.serving)
     const before = serving.get(name)
     if (pool === undefined) serving.delete(name)
     else serving.set(name, pool)
     if (before !== undefined && before !== pool) reservations.superseded(before)
+  }
+  const registry = await functions.watch({
+    onChange: noteServing,
+    reconcileEveryMs: config.reconcileMs,
+    clock,
+    log,
   })
   const invocations = openInvocations({
     bus,
     clock,
     log,
     place,
-    functions: { get: (name) => registry.get(name)?.value, read: functions.read },
+    functions: {
+      get: (name) => registry.get(name)?.value,
+      read: async (name) => (await functions.read(name))?.value,
+    },
     reservations,
     reservationTimeoutMs: config.reservationTimeoutMs,
   })

@@ -18,13 +18,18 @@ export async function startWorkerManager({
   log,
   presence,
 }: Process): Promise<Role> {
-  const functions = await openFunctions<FunctionRecord>(bus, { clock, log })
-  const registry = await functions.watch((name, record) => pools.functionChanged(name, record))
+  const functions = await openFunctions<FunctionRecord>(bus)
+  const registry = await functions.watch({
+    onChange: (name, record) => pools.functionChanged(name, record),
+    reconcileEveryMs: config.reconcileMs,
+    clock,
+    log,
+  })
   const pools = openPools({
     bus,
     clock,
     log,
-    functions,
+    read: async (name) => (await functions.read(name))?.value,
     known: (name) => registry.get(name)?.value,
     limit: config.accountConcurrency,
     keepAliveMs: config.keepAliveMs,
