@@ -5,8 +5,8 @@
  * know when its own ears were open: silence means nothing while our link is down, just after it came back, or when this
  * very process has not had a turn. `listeningSinceMs` says since when it has heard everything.
  *
- * Beats stop while the link is down and begin at once when it is back. A newcomer says hello and everyone beats, a little
- * spread out, so that it need not wait for a round.
+ * Beats stop while the link is down and begin at once when it is back. A newcomer says hello, and everyone beats who
+ * has not just done so.
  */
 import type { Bus, Clock, Log, Subscription } from './bus.ts'
 import { beat, beatsOf, hello, ping, tokens } from './subjects.ts'
@@ -22,8 +22,8 @@ export type Probed = 'alive' | 'gone' | 'silent' | 'unknown'
 
 export type Presence = {
   /**
-   * Hears the beats of everyone of a role, our own too when we have that role; the first ones at once. A lost beat is not
-   * repeated. `isLeaving`: it goes by its own will, so there is no need to wait for its silence. The function returned
+   * Hears the beats of everyone of a role, our own too when we have that role; the first ones within a third of a beat. A
+   * lost beat is not repeated. `isLeaving`: it goes by its own will, so there is no need to wait for its silence. The function returned
    * hears no more.
    */
   onBeat(

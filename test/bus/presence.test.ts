@@ -204,8 +204,9 @@ test('beats begin at once when the link is back, and the other side is heard aga
   const { other, proxy } = await elsewhere()
   const listener = open(newId('listener'))
   const id = newId('cut')
-  const cut = open(id, { on: other, beatMs: 60_000 })
   const { of } = hearing(listener, 'worker')
+  await bus.nats.flush()
+  const cut = open(id, { on: other, beatMs: 60_000 })
   await until(() => of(id).length >= 1)
   await cutOff(proxy, other)
   const before = of(id).length
