@@ -1,0 +1,265 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { connect, errors } from 'nats'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { openActorStore } from '../../bus/actor-store.ts'
+import type { Bus } from '../../bus/bus.ts'
+import { openBus } from '../../bus/connection.ts'
+import { openDurableInbox } from '../../bus/durable-inbox.ts'
+import { openLeases } from '../../bus/leases.ts'
+import { ensureLogs, openLogWriter, readLogs } from '../../bus/logs.ts'
+import { openPresence } from '../../bus/presence.ts'
+import { checkDurability, checkServer } from '../../bus/server.ts'
+import * as subjects from '../../bus/subjects.ts'
+import { openWatched } from '../../bus/watched.ts'
+import { systemClock as clock } from '../../edges/clock.ts'
+import { startNatsServer, type TestServer } from '../nats-server.ts'
+
+const conf = readFileSync(new URL('../../nats.conf', import.meta.url), 'utf8')
+const users = [...conf.matchAll(/user: (\w+)/g)].map(([, user = '']) => user)
+const roles = users.filter((user) => user !== 'system' && user !== 'client')
+
+const storeDir = mkdtempSync(join(tmpdir(), 'lambus-test-conf-'))
+let server: TestServer
+
+beforeAll(async () => {
+  for (const user of users)
+    process.env[`LAMBUS_${user.toUpperCase()}_PASSWORD`] = `password-of-${user}`
+  // A port and a store of the test's own; everything else is what people are given.
+  const mine = conf
+    .replace(/^port: .*$/m, '')
+    .replace(/^ {2}store_dir: .*$/m, `  store_dir: ${JSON.stringify(storeDir)}`)
+  server = await startNatsServer({ conf: mine })
+})
+afterAll(async () => {
+  await server.stop()
+  rmSync(storeDir, { recursive: true, force: true })
+})
+
+const credentials = (user: string) => ({ user, password: `password-of-${user}` })
+
+async function busOf(user: string, role = user.replaceAll('_', '-')): Promise<Bus> {
+  const bus = await openBus({ servers: server.url, role, id: 'a', ...credentials(user) })
+  onTestFinished(() => bus.close())
+  return bus
+}
+
+/** Resolves with what the server says when it does not let a user listen there. */
+async function refusedSubscription(bus: Bus, subject: string): Promise<unknown> {
+  const subscription = bus.nats.subscribe(subject, { callback: () => {} })
+  const refused = await subscription.closed.then((reason) => reason)
+  return refused
+}
+
+async function refusedPublish(bus: Bus, subject: string): Promise<unknown> {
+  const error = await bus.nats.request(subject, '{}', { timeout: 1_000 }).catch((reason) => reason)
+  expect(error, subject).toBeInstanceOf(errors.RequestError)
+  return error.cause
+}
+
+test('every role and people have a user of their own', () => {
+  expect(users).toEqual([
+    'system',
+    'front_end',
+    'control_plane',
+    'worker_manager',
+    'placement',
+    'worker',
+    'poller',
+    'state_manager',
+    'stream_tracker',
+    'leasing',
+    'inspector',
+    'client',
+  ])
+})
+
+test('the server that runs on this file is what lambus needs', async () => {
+  await checkServer((await busOf('front_end')).nats)
+  const { user, password } = credentials('system')
+  const nats = await connect({ servers: server.url, user, pass: password, reconnect: false })
+  onTestFinished(() => nats.close())
+  await checkDurability(nats)
+})
+
+test('nobody is let in without a password', async () => {
+  await expect(connect({ servers: server.url, reconnect: false })).rejects.toThrow(/uthorization/)
+})
+
+describe.each(roles)('%s', (user) => {
+  const role = user.replaceAll('_', '-')
+
+  test('connects, sees what the server is, beats and is found', async () => {
+    const bus = await busOf(user)
+    await checkServer(bus.nats)
+    const presence = openPresence(bus, {
+      roles: [role],
+      id: `${role}-1`,
+      beatMs: 100,
+      describe: () => ({}),
+      clock,
+    })
+    onTestFinished(() => presence.goodbye())
+    await bus.nats.flush()
+    expect(await presence.probe(`${role}-1`, 1_000)).toBe('alive')
+  })
+
+  test('hears no answers that are for others, and does not speak to the server itself', async () => {
+    const bus = await busOf(user)
+    for (const subject of ['>', '_INBOX.>', '_INBOX_*.>', '_INBOX_client.>', '$JS.>', '$SYS.>'])
+      expect(await refusedSubscription(bus, subject)).toBeInstanceOf(
+        errors.PermissionViolationError,
+      )
+    for (const subject of ['$JS.API.STREAM.DELETE.KV_lambus_functions', '$JS.API.STREAM.NAMES'])
+      expect(await refusedPublish(bus, subject)).toBeInstanceOf(errors.PermissionViolationError)
+  })
+
+  test('writes only the buckets that are its own', async () => {
+    const bus = await busOf(user)
+    const owners: Record<string, string[]> = {
+      [subjects.functionsBucket]: ['control_plane'],
+      [subjects.actorsBucket]: ['control_plane'],
+      [subjects.leasesBucket]: ['worker_manager', 'poller', 'leasing'],
+      [subjects.workersBucket]: ['worker'],
+    }
+    for (const [bucket, owner] of Object.entries(owners)) {
+      if (owner.includes(user)) continue
+      expect(await refusedPublish(bus, subjects.kvEntry(bucket, 'x'))).toBeInstanceOf(
+        errors.PermissionViolationError,
+      )
+    }
+  })
+})
+
+test('worker managers lease partitions and see who has them', async () => {
+  const bus = await busOf('worker_manager')
+  const leases = await openLeases<string>(bus, {
+    bucket: subjects.leasesBucket,
+    ttlMs: 5_000,
+    clock,
+  })
+  const watch = await leases.watch(() => {})
+  onTestFinished(() => watch.stop())
+  const lease = await leases.acquire('worker-manager.0', 'a')
+  if (lease === undefined) throw new Error('somebody else has it')
+  const renewed = await leases.renew(lease)
+  if (renewed === 'lost') throw new Error('lost')
+  expect(await watch.reached(renewed.revision, 2_000)).toBe(true)
+  expect(watch.get('worker-manager.0')?.value).toBe('a')
+  await leases.release(renewed)
+  expect(await leases.read('worker-manager.0')).toBeUndefined()
+})
+
+test('control planes run durable actors', async () => {
+  const bus = await busOf('control_plane')
+  const store = await openActorStore(bus)
+  const document = { write: 'w' } as unknown as Parameters<typeof store.save>[2]
+  const revision = await store.save('function', 'f', document, 0)
+  expect((await store.load('function', 'f'))?.revision).toBe(revision)
+  expect(await store.remove('function', 'f', revision as number)).toBe(true)
+
+  const inbox = await openDurableInbox(bus)
+  const heard: string[] = []
+  const consumption = await inbox.consume(
+    'function',
+    async ({ event }) => {
+      heard.push(event.type)
+      if (event.type === 'later') done.resolve()
+    },
+    { concurrency: 1, ackWaitMs: 5_000 },
+  )
+  const done = Promise.withResolvers<void>()
+  await inbox.post('function', 'f', { type: 'now' })
+  await inbox.postLater('function', 'f', 'never', { type: 'never' }, Date.now() + 60_000, 'n')
+  await inbox.cancelLater('function', 'f', 'never')
+  await inbox.postLater('function', 'f', 'soon', { type: 'later' }, Date.now(), 's')
+  await done.promise
+  await consumption.stop()
+  expect(heard).toEqual(['now', 'later'])
+})
+
+test('functions are written by the control plane and watched by those who need them', async () => {
+  const writer = await busOf('control_plane')
+  const bucket = subjects.functionsBucket
+  const options = { bucket, clock, parse: () => 'f', reconcileEveryMs: 1_000 }
+  const own = await openWatched(writer, options)
+  onTestFinished(() => own.stop())
+  const { seq } = await writer.jetstream.publish(subjects.kvEntry(bucket, 'f'), '{}')
+  for (const user of ['front_end', 'worker_manager', 'poller', 'inspector']) {
+    const watched = await openWatched(await busOf(user), options)
+    onTestFinished(() => watched.stop())
+    expect(await watched.reached(seq, 2_000), user).toBe(true)
+  }
+})
+
+test('workers write logs and people read them', async () => {
+  const worker = await busOf('worker')
+  await ensureLogs(worker, { maxAgeMs: 60_000, maxBytes: 1_000_000 })
+  const writer = openLogWriter(worker, { flushEveryMs: 1, clock })
+  writer.write('f', { atMs: Date.now(), stream: 'stdout', text: 'hello' })
+  await writer.close()
+  const people = await busOf('client', 'cli')
+  const texts: string[] = []
+  for await (const { text } of readLogs(people, 'f')) texts.push(text)
+  expect(texts).toEqual(['hello'])
+})
+
+test('an invocation goes from people through a front end to a worker and back', async () => {
+  const worker = await busOf('worker')
+  worker.subscribe(subjects.anySandbox('w1'), (message) => void message.respond('"hello"'))
+  const frontEnd = await busOf('front_end')
+  frontEnd.subscribe(
+    subjects.anyInvoke,
+    async (message) => {
+      const answer = await frontEnd.request(subjects.sandbox('w1', 's1', 'invoke'), message.data)
+      message.respond(typeof answer === 'string' ? answer : answer.data)
+    },
+    { queue: 'front-end' },
+  )
+  await Promise.all([worker.nats.flush(), frontEnd.nats.flush()])
+  const answer = await (await busOf('client', 'cli')).request(subjects.invoke('f'), '{}')
+  expect(typeof answer === 'string' ? answer : answer.string()).toBe('"hello"')
+})
+
+test('a sandbox is asked for from the worker manager, through placement, at a worker', async () => {
+  const worker = await busOf('worker')
+  worker.subscribe(subjects.provision('w1'), (message) => void message.respond('{}'))
+  const placement = await busOf('placement')
+  placement.subscribe(subjects.place, async (message) => {
+    await placement.request(subjects.provision('w1'), '{}')
+    message.respond('{}')
+  })
+  await Promise.all([worker.nats.flush(), placement.nats.flush()])
+  const manager = await busOf('worker_manager')
+  expect(typeof (await manager.request(subjects.place, '{}'))).toBe('object')
+})
+
+test('a worker neither invokes functions nor asks for changes', async () => {
+  const bus = await busOf('worker')
+  for (const subject of [
+    subjects.invoke('f'),
+    subjects.api('DeleteFunction'),
+    subjects.place,
+    subjects.sandbox('w2', 's', 'invoke'),
+    subjects.durable('function', 'f'),
+  ])
+    expect(await refusedPublish(bus, subject)).toBeInstanceOf(errors.PermissionViolationError)
+})
+
+test('people speak to the doors and to nothing behind them', async () => {
+  const bus = await busOf('client', 'cli')
+  for (const subject of [
+    subjects.pool(0, 'reserve'),
+    subjects.sandbox('w1', 's', 'invoke'),
+    subjects.beat('worker', 'w1'),
+    subjects.kvEntry(subjects.functionsBucket, 'f'),
+    subjects.kvEntry(subjects.leasesBucket, 'x'),
+    '$JS.API.STREAM.MSG.GET.KV_lambus_functions',
+  ])
+    expect(await refusedPublish(bus, subject), subject).toBeInstanceOf(
+      errors.PermissionViolationError,
+    )
+  for (const subject of ['_INBOX.>', '_INBOX_front_end.>', 'lambus.invoke.>', 'lambus.>', '>'])
+    expect(await refusedSubscription(bus, subject)).toBeInstanceOf(errors.PermissionViolationError)
+})
