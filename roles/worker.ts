@@ -44,16 +44,21 @@ export async function startWorker({
   const memoryMb = config.workerMemoryMb || Math.floor((totalmem() / 1_048_576) * SHARE_OF_MEMORY)
   const startedAtMs = clock.nowMs()
   let registration: Awaited<ReturnType<typeof registerWorker>> | undefined
-  const record = () => ({
-    id,
-    host: hostname(),
-    pid: process.pid,
-    memoryMb,
-    runtimes: ['nodejs24.x'],
-    labels: {},
-    startedAtMs,
-    isDraining: worker.load().isDraining,
-  })
+  const record = () => {
+    const { usedMb, sandboxes, isDraining } = worker.load()
+    return {
+      id,
+      host: hostname(),
+      pid: process.pid,
+      memoryMb,
+      usedMb,
+      sandboxes,
+      runtimes: ['nodejs24.x'],
+      labels: {},
+      startedAtMs,
+      draining: isDraining,
+    }
+  }
   const worker = openWorker({
     bus,
     workerId: id,
