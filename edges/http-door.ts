@@ -72,11 +72,13 @@ const uploads = new Set(['CreateFunction', 'UpdateFunctionCode'])
 export async function openHttpDoor(
   options: HttpDoorOptions,
 ): Promise<{ url: string; close(): Promise<void> }> {
+  const requestTimeout = options.requestTimeoutMs ?? requestTimeoutMs
   const app = fastify({
     logger: false,
     exposeHeadRoutes: false,
-    requestTimeout: options.requestTimeoutMs ?? requestTimeoutMs,
-    http: { connectionsCheckingInterval: Math.min(options.requestTimeoutMs ?? 30_000, 30_000) },
+    requestTimeout,
+    // Given at creation as well: Node derives from it how long the headers may take, and never times out if that is longer.
+    http: { requestTimeout, connectionsCheckingInterval: Math.min(requestTimeout, 30_000) },
     frameworkErrors: (error, request, reply) => fail(error, request, reply),
     clientErrorHandler: hangUp,
   })
