@@ -5,6 +5,7 @@
 import { operate } from '../actors/api-call.ts'
 import { openInvocations } from '../actors/invocation.ts'
 import { openNatsDoor } from '../actors/nats-door.ts'
+import { storePackage } from '../actors/package-store.ts'
 import { watchPeers } from '../actors/peer.ts'
 import { poolOf } from '../actors/pool-messages.ts'
 import { openReservations } from '../actors/reservations.ts'
@@ -96,7 +97,7 @@ export async function startFrontEnd({
       invoke: invocations.invoke,
       operate: (operation, input) => operate(bus, registry, operation, input),
       code: code.get,
-      storeCode: code.store,
+      storeCode: (zip) => storePackage(code, zip),
     },
   })
 
