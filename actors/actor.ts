@@ -22,7 +22,7 @@ import type {
 } from 'xstate'
 import type { Clock, Log } from '../bus/bus.ts'
 import type { EffectTable } from '../machines/effect.ts'
-import { type Asked, type HostedMachine, stepper } from './step.ts'
+import { type Asked, type HostedMachine, isIgnored, stepper } from './step.ts'
 import { timersOf } from './timers.ts'
 
 export type Binding<Machine extends HostedMachine> = {
@@ -136,7 +136,7 @@ export function host<Machine extends HostedMachine>(
       )
       return
     }
-    if (next.snapshot === instance.snapshot) {
+    if (isIgnored(instance.snapshot, next)) {
       counts.deadLetters++
       return
     }

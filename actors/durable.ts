@@ -22,7 +22,7 @@ import type { ActorStore, StoredActor } from '../bus/actor-store.ts'
 import type { Clock, Log } from '../bus/bus.ts'
 import type { DurableInbox } from '../bus/durable-inbox.ts'
 import type { Effects } from '../machines/effect.ts'
-import { type Asked, type HostedMachine, stepper } from './step.ts'
+import { type Asked, type HostedMachine, isIgnored, stepper } from './step.ts'
 
 /** What an effect is told beside its parameters. */
 export type DurableContext = {
@@ -157,7 +157,7 @@ export function durable<Machine extends HostedMachine>(
     const before = loaded.snapshot ?? steps.begin(undefined as never)
     const begun = 'asked' in before ? before : { snapshot: before, asked: [] as Asked[] }
     const next = steps.step(begun.snapshot as SnapshotFrom<Machine>, event)
-    if (next.snapshot === begun.snapshot) return undefined
+    if (isIgnored(begun.snapshot, next)) return undefined
     return {
       snapshot: next.snapshot,
       step: loaded.step + 1,

@@ -34,11 +34,18 @@ export class UnhostableMachine extends Error {
 export type Stepper<Machine extends HostedMachine> = {
   /** The first state, and what entering it asks for. */
   begin(input: InputFrom<Machine>): Stepped<Machine>
-  /** The next state. The same snapshot object comes back when the machine has no use for the event. Throws what a guard or an assign throws; the snapshot given is untouched. */
+  /** The next state; see `isIgnored`. Throws what a guard or an assign throws; the snapshot given is untouched. */
   step(snapshot: SnapshotFrom<Machine>, event: EventObject): Stepped<Machine>
   /** A snapshot from what was stored of it. */
   resume(stored: { value: unknown; context: unknown }): SnapshotFrom<Machine>
 }
+
+/**
+ * Whether the machine had no use for the event. The same snapshot alone does not say so: it also comes back from a
+ * transition that changes nothing and only asks for effects, like a refusal.
+ */
+export const isIgnored = (before: unknown, { snapshot, asked }: Stepped<HostedMachine>): boolean =>
+  snapshot === before && asked.length === 0
 
 export function stepper<Machine extends HostedMachine>(machine: Machine): Stepper<Machine> {
   refuseUnhostable(machine)
