@@ -27,7 +27,7 @@ export type Bus = {
 
   /** Whether the link is up at this moment. */
   readonly up: boolean
-  /** Resolves as soon as the link is up; at once when it is; never once the bus is closed. */
+  /** Resolves as soon as the link is up; at once when it is. Rejects with BUS_CLOSED once the bus is closed. */
   ready(): Promise<void>
   /** Calls back each time the link has come back: the moment to restart watches from their last revision + 1. */
   onReconnect(listener: () => void): () => void

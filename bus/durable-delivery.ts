@@ -111,7 +111,11 @@ export async function consume(bus: Bus, options: Options): Promise<Consumption> 
   }
 
   const acknowledge = (event: InHand) => {
-    const done = bus.ready().then(() => quietly(() => event.message.ack()))
+    // On a bus that was closed meanwhile nothing is acknowledged, and the event comes again.
+    const done = bus.ready().then(
+      () => quietly(() => event.message.ack()),
+      () => {},
+    )
     acknowledging.add(done)
     void done.then(() => acknowledging.delete(done))
   }

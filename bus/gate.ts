@@ -7,6 +7,7 @@
  */
 import { errors, type NatsConnection, type Status } from 'nats'
 import type { Log } from './bus.ts'
+import { BusError } from './bus-error.ts'
 
 export type Gate = {
   readonly up: boolean
@@ -23,7 +24,7 @@ const REMEMBERED_DENIALS = 1_000
 export function openGate(nats: NatsConnection, log: Log): Gate {
   let up = true
   let droppedMessages = 0
-  let waiting: (() => void)[] = []
+  const waiting: PromiseWithResolvers<void>[] = []
   const listeners = new Set<() => void>()
   const denials = new Set<string>()
 
@@ -31,7 +32,7 @@ export function openGate(nats: NatsConnection, log: Log): Gate {
     up = true
     log.info({ server: nats.getServer(), droppedMessages }, 'the link to NATS is back')
     droppedMessages = 0
-    for (const wake of waiting.splice(0)) wake()
+    for (const waiter of waiting.splice(0)) waiter.resolve()
     for (const listener of [...listeners]) {
       try {
         listener()
@@ -63,18 +64,27 @@ export function openGate(nats: NatsConnection, log: Log): Gate {
       log.warn({ code: 'BUS_LINK_DOWN', server: status.server }, 'the link to NATS is down')
     } else if (status.type === 'reconnect') cameBack()
     else if (status.type === 'error') refused(status.error)
-    else if (status.type === 'close') up = false
   }
+  const closed = () => new BusError('BUS_CLOSED', 'the bus is closed')
   void (async () => {
     for await (const status of nats.status()) hear(status)
     up = false
+    for (const waiter of waiting.splice(0)) waiter.reject(closed())
   })()
+
+  function ready(): Promise<void> {
+    if (up) return Promise.resolve()
+    if (nats.isClosed()) return Promise.reject(closed())
+    const waiter = Promise.withResolvers<void>()
+    waiting.push(waiter)
+    return waiter.promise
+  }
 
   return {
     get up() {
       return up
     },
-    ready: () => (up ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))),
+    ready,
     onReconnect(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)
@@ -89,7 +99,7 @@ export function openGate(nats: NatsConnection, log: Log): Gate {
     },
     close() {
       up = false
-      waiting = []
+      for (const waiter of waiting.splice(0)) waiter.reject(closed())
       listeners.clear()
     },
   }

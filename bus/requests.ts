@@ -50,14 +50,17 @@ export function openQuestions(
       publish(subject, payload, { reply, headers })
       return
     }
-    void gate.ready().then(() => {
-      if (!open.has(reply)) return
-      try {
-        publish(subject, payload, { reply, headers })
-      } catch (error) {
+    const whenUp = () => {
+      if (open.has(reply)) publish(subject, payload, { reply, headers })
+    }
+    gate
+      .ready()
+      .then(whenUp)
+      .catch((error) => {
+        // A closed bus has ended the question already.
+        if (!open.has(reply)) return
         log.error({ code: 'BUS_HANDLER_FAILED', subject, err: error }, 'a question was not sent')
-      }
-    })
+      })
   }
 
   const ask: Bus['ask'] = (subject, payload, { headers, timeoutMs }, hear) => {

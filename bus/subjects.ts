@@ -118,5 +118,17 @@ export const anyKvEntry = (bucket: string) => `$KV.${bucket}.>`
 /** `KV_<bucket>`: the stream that a bucket is. */
 export const kvStream = (bucket: string) => `KV_${bucket}`
 
+/** `OBJ_<bucket>`: the stream that an object store is. Source: NATS ADR-20, "JetStream based Object Stores". */
+export const objectStream = (bucket: string) => `OBJ_${bucket}`
+/** `$O.<bucket>.M.<name as base64url>`: what is known of one object; an object without it does not exist. */
+export const objectMeta = (bucket: string, name: string) => {
+  // ADR-20 pads, which Node's base64url does not.
+  const encoded = Buffer.from(name).toString('base64url')
+  return `$O.${bucket}.M.${encoded.padEnd(Math.ceil(encoded.length / 4) * 4, '=')}`
+}
+/** `$O.<bucket>.C.<upload>`: the bytes of one upload, in order. */
+export const objectChunks = (bucket: string, upload: string) => `$O.${bucket}.C.${token(upload)}`
+export const anyObject = (bucket: string) => [`$O.${bucket}.C.>`, `$O.${bucket}.M.>`]
+
 /** Tokens a subject is made of, for reading addresses back. */
 export const tokens = (subject: string): string[] => subject.split('.')

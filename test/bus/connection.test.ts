@@ -297,6 +297,21 @@ describe('closing', () => {
     )
   })
 
+  test('whoever waits for the link hears that it will not come back', async () => {
+    const proxy = await cutProxy(server.port)
+    const bus = await openBus({ servers: proxy.url, role: 'worker', id: 'waiting' })
+    await cutOff(proxy, bus)
+    const waiting = bus.ready()
+    const asking = bus.request('nobody', '')
+    await Promise.all([
+      expect(waiting).rejects.toMatchObject({ code: 'BUS_CLOSED' }),
+      expect(asking).resolves.toBe('timeout'),
+      bus.close(),
+    ])
+    await expect(bus.ready()).rejects.toMatchObject({ code: 'BUS_CLOSED' })
+    await proxy.close()
+  })
+
   test('it does not wait for a link that is down', async () => {
     const proxy = await cutProxy(server.port)
     const bus = await openBus({ servers: proxy.url, role: 'worker', id: 'down' })
