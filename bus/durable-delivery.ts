@@ -170,7 +170,7 @@ export async function consume(bus: Bus, options: Options): Promise<Consumption> 
 
   const pull = async () => {
     let consumer: Consumer | undefined
-    while (!stopping) {
+    while (!stopping && !bus.nats.isClosed()) {
       // Fewer, larger pulls when there is much to do.
       while (inHand.size > mostInHand / 2 && !stopping) {
         await new Promise<void>((resolve) => {
@@ -191,7 +191,7 @@ export async function consume(bus: Bus, options: Options): Promise<Consumption> 
       } catch (error) {
         // Deleted, without a leader, unreachable: asking for the consumer again waits for whatever it takes.
         consumer = undefined
-        if (stopping) return
+        if (stopping || bus.nats.isClosed()) return
         log?.warn({ code: 'BUS_PULL_ENDED', machine, err: error }, 'pulling events begins anew')
         await new Promise((resolve) => setTimeout(resolve, PULL_PAUSE_MS))
       }
@@ -201,6 +201,7 @@ export async function consume(bus: Bus, options: Options): Promise<Consumption> 
   await ensureConsumer(bus, options)
   const forget = bus.onReconnect(() => void pulling?.close())
   const claiming = setInterval(() => {
+    if (bus.nats.isClosed()) clearInterval(claiming)
     for (const event of inHand.values()) quietly(() => event.message.working())
     for (const [instance, { untilMs }] of expected) {
       if (Date.now() > untilMs + RETURN_MS) expected.delete(instance)

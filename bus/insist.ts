@@ -30,7 +30,7 @@ export function isUnanswered(error: unknown): boolean {
 /**
  * Carries out `attempt` again and again until it ends with an answer, which may be an error. Attempts are told how many
  * went before them unanswered. Throws BusError BUS_STORE_UNAVAILABLE when there is no answer within `patienceMs` (default
- * 30 s); an attempt may then have been carried out all the same.
+ * 30 s); an attempt may then have been carried out all the same. Throws BUS_CLOSED, and BUS_PAYLOAD_TOO_LARGE.
  */
 export async function insist<T>(
   bus: Bus,
@@ -42,7 +42,7 @@ export async function insist<T>(
   let pauseMs = FIRST_PAUSE_MS
   for (let unanswered = 0; ; unanswered++) {
     try {
-      await within(bus.ready(), deadline)
+      await within(linked(bus), deadline)
       return await unlessCut(bus, within(attempt(unanswered), deadline))
     } catch (error) {
       if (error instanceof OutOfPatience) throw unavailable(what, error)
@@ -65,7 +65,7 @@ export async function askOnce<T>(
   patienceMs = PATIENCE_MS,
 ): Promise<T> {
   try {
-    await within(bus.ready(), performance.now() + patienceMs)
+    await within(linked(bus), performance.now() + patienceMs)
     return await attempt()
   } catch (error) {
     if (error instanceof OutOfPatience || isUnanswered(error)) throw unavailable(what, error)
@@ -88,6 +88,10 @@ function known(what: string, error: unknown): unknown {
   }
   return error
 }
+
+/** A closed bus never becomes ready. */
+const linked = (bus: Bus): Promise<void> =>
+  bus.nats.isClosed() ? Promise.reject(new errors.ClosedConnectionError()) : bus.ready()
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 

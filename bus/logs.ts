@@ -14,8 +14,9 @@
 import { DiscardPolicy, RetentionPolicy, StorageType, type StoredMsg } from '@nats-io/jetstream'
 import { errors, nanos } from 'nats'
 import type { Bus, Clock } from './bus.ts'
+import { BusError } from './bus-error.ts'
 import { insist } from './insist.ts'
-import { ensureStream } from './streams.ts'
+import { ensureStream, streamExists } from './streams.ts'
 import { anyLog, logStream, log as logSubject } from './subjects.ts'
 
 /** `atMs`: milliseconds since the epoch. `stream`: `stdout`, `stderr`, `platform`; `lambus` for what we have to say. */
@@ -39,6 +40,8 @@ const TEXT_CHARACTERS = 65_536
 const BUFFER_BYTES = 8 * 1024 * 1024
 const PAGE_MESSAGES = 64
 const POLL_MS = 1_000
+// So that a follower notices soon that it shall stop, while the server is away.
+const FOLLOWER_PATIENCE_MS = 2_000
 // A message passes by a moment before it is stored.
 const EAGER_MS = 500
 const EAGER_POLL_MS = 25
@@ -172,7 +175,10 @@ export type LogQuery = {
 // The server's clock and those of the processes that write may differ by this much.
 const CLOCK_SKEW_MS = 60_000
 
-/** Throws BusError BUS_STORE_UNAVAILABLE while reading, when the stream cannot be reached or nobody made sure of it. */
+/**
+ * Throws BusError BUS_STORE_UNAVAILABLE while reading when JetStream does not answer, unless it follows: then it waits. A
+ * stream that nobody has made yet is an empty log.
+ */
 export async function* readLogs(
   bus: Bus,
   functionName: string,
@@ -181,11 +187,11 @@ export async function* readLogs(
   const { sinceMs, requestId, follow = false, signal } = query
   const subject = logSubject(functionName)
   const doorbell = follow ? openDoorbell(bus, subject, signal) : undefined
-  let from: { seq: number } | { start_time: Date } =
+  let from: From =
     sinceMs === undefined ? { seq: 1 } : { start_time: new Date(sinceMs - CLOCK_SKEW_MS) }
   try {
     while (!signal?.aborted) {
-      const page = await readPage(bus, subject, from)
+      const page = await readPage(bus, subject, from, follow)
       for (const message of page) {
         for (const entry of readEntries(message)) {
           if (signal?.aborted) return
@@ -203,28 +209,37 @@ export async function* readLogs(
   }
 }
 
-const readPage = (
-  bus: Bus,
-  subject: string,
-  from: { seq: number } | { start_time: Date },
-): Promise<StoredMsg[]> =>
-  insist(bus, subject, async () => {
-    const manager = await bus.jetstreamManager()
-    const options = { ...from, batch: PAGE_MESSAGES, next_by_subj: subject }
-    try {
-      const page: StoredMsg[] = []
-      for await (const message of await manager.direct.getBatch(logStream, options)) {
-        page.push(message)
-      }
-      return page
-    } catch (error) {
-      const status = (error as { code?: unknown }).code
-      if (status === 404) return []
-      // The stream is not there, or has no leader.
-      if (status === 503) throw new errors.TimeoutError({ cause: error })
-      throw error
+type From = { seq: number } | { start_time: Date }
+
+async function readPage(bus: Bus, subject: string, from: From, follow: boolean) {
+  try {
+    const patienceMs = follow ? FOLLOWER_PATIENCE_MS : undefined
+    return await insist(bus, subject, () => askForPage(bus, subject, from), patienceMs)
+  } catch (error) {
+    // Who follows goes on following when the server is back.
+    if (follow && error instanceof BusError && error.code === 'BUS_STORE_UNAVAILABLE') return []
+    throw error
+  }
+}
+
+async function askForPage(bus: Bus, subject: string, from: From): Promise<StoredMsg[]> {
+  const manager = await bus.jetstreamManager()
+  const options = { ...from, batch: PAGE_MESSAGES, next_by_subj: subject }
+  try {
+    const page: StoredMsg[] = []
+    for await (const message of await manager.direct.getBatch(logStream, options)) {
+      page.push(message)
     }
-  })
+    return page
+  } catch (error) {
+    const status = (error as { code?: unknown }).code
+    if (status === 404) return []
+    if (status !== 503) throw error
+    // Nobody answers for the stream: it has no leader, or nobody has made it yet.
+    if (!(await streamExists(bus, logStream))) return []
+    throw new errors.TimeoutError({ cause: error })
+  }
+}
 
 /** What somebody else published there is shown as it is. */
 function readEntries(message: StoredMsg): LogEntry[] {

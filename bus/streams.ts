@@ -76,6 +76,10 @@ export const ensureBucket = (
       : { allow_msg_ttl: true, subject_delete_marker_ttl: nanos(markerTtlMs) }),
   })
 
+/** Throws what nats.js throws: for use inside `insist`. */
+export const streamExists = async (bus: Bus, name: string): Promise<boolean> =>
+  (await find(await bus.jetstreamManager(), name)) !== undefined
+
 async function find(manager: JetStreamManager, name: string): Promise<StreamInfo | undefined> {
   try {
     return await manager.streams.info(name)

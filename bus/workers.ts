@@ -40,8 +40,8 @@ const SHORTEST_TTL_MS = 1_000
 
 /**
  * Makes sure of the bucket and puts `record` there, for `ttlMs` (at least 1000) at a time; renews it at a third of that,
- * and at once when the link is back. Throws RangeError, BadSubjectToken
- * for an id that is not one token, and BusError as `ensureBucket` does.
+ * and at once when the link is back. Throws RangeError, BadSubjectToken for an id that is not one token, and BusError as
+ * `ensureBucket` does.
  */
 export async function registerWorker(
   bus: Bus,
@@ -85,6 +85,7 @@ export async function registerWorker(
     timer = clock.setTimer(renew, ttlMs / 3)
     write().catch((error) => {
       if (isRemoved) return
+      if (bus.nats.isClosed()) clock.clearTimer(timer)
       log?.warn({ code: 'BUS_WORKER_NOT_RENEWED', id: record.id, err: error }, 'not renewed')
     })
   }

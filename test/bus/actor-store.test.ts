@@ -114,6 +114,27 @@ test('a save whose acknowledgement is lost, and which was overwritten since, is 
   expect((await store.load('door', 'overtaken'))?.document.step).toBe(2)
 })
 
+test('a removal whose answer is lost is a success', async () => {
+  const revision = await saved('lost-removal')
+  const manager = await bus.jetstreamManager()
+  let isLost = false
+  const forgetful = await openActorStore({
+    ...bus,
+    jetstreamManager: async () => {
+      const streams = Object.create(manager.streams)
+      streams.deleteMessage = async (...args: Parameters<typeof manager.streams.deleteMessage>) => {
+        const answer = await manager.streams.deleteMessage(...args)
+        if (isLost) return answer
+        isLost = true
+        throw new errors.TimeoutError()
+      }
+      return Object.create(manager, { streams: { value: streams } })
+    },
+  })
+  expect(await forgetful.remove('door', 'lost-removal', revision)).toBe(true)
+  expect(isLost).toBe(true)
+})
+
 test('two processes that count together over breaking links count every step once', async () => {
   const seen: number[] = []
   const count = async (id: string) => {
@@ -128,6 +149,8 @@ test('two processes that count together over breaking links count every step onc
       if (outcome !== 'conflict') seen.push(step)
     }
     clearInterval(cutting)
+    // Closing over a link that has just been cut would wait for its drain.
+    await store.load('counter', 'both')
     await mine.close()
     await proxy.close()
   }

@@ -231,6 +231,24 @@ test('what is not one of our entries is shown as it is', async () => {
   ])
 })
 
+test('before anybody has made the stream, logs are empty; who follows hears what comes then', async () => {
+  const fresh = await startNatsServer()
+  const early = await openBus({ servers: fresh.url, role: 'test', id: 'early' })
+  onTestFinished(async () => {
+    await early.close()
+    await fresh.stop()
+  })
+  for await (const _ of readLogs(early, name)) expect.unreachable()
+  const following = (async () => {
+    for await (const { text } of readLogs(early, name, { follow: true })) return text
+  })()
+  await ensureLogs(early, limits)
+  const writer = openLogWriter(early, { flushEveryMs: 5, clock: systemClock })
+  writer.write(name, entry('first'))
+  expect(await following).toBe('first')
+  await writer.close()
+})
+
 test('logs are read across a restart of the server', async () => {
   const writer = openLogWriter(bus, { flushEveryMs: 5, clock: systemClock })
   writer.write(name, entry('kept'))
