@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { type Asked, stepper } from '../../actors/step.ts'
+import { stepper } from '../../actors/step.ts'
 import { type ChildEvent, type ChildInput, childMachine } from '../../machines/child.ts'
+import { storyOf } from './story.ts'
 
 const input: ChildInput = {
   launchTimeoutMs: 30_000,
@@ -12,51 +13,7 @@ const input: ChildInput = {
   stopTimeoutMs: 5_000,
 }
 const steps = stepper(childMachine)
-
-type Timer = { id: string; delay: number; event: { type: string } }
-
-/** Plays a life: our own events, and the names of delays that pass. Prints a line for each. */
-function story(...events: (ChildEvent | 'launchTimeout' | 'steady' | 'backOff' | 'stopTimeout')[]) {
-  const timers = new Map<string, Timer>()
-  const lines: string[] = []
-  const note = (what: string, { snapshot, asked }: ReturnType<typeof steps.begin>) => {
-    const wanted = asked.map(print).join(', ')
-    lines.push(`${what.padEnd(14)} → ${state(snapshot.value).padEnd(19)} ${wanted}`.trimEnd())
-    return snapshot
-  }
-  const print = ({ type, params }: Asked) => {
-    if (type === 'xstate.raise') {
-      const timer = params as Timer
-      timers.set(timer.id, timer)
-      return `wait ${timer.delay} ms`
-    }
-    if (type === 'xstate.cancel') {
-      timers.delete((params as { sendId: string }).sendId)
-      return 'stop waiting'
-    }
-    return `${type} ${Object.values(params as object).join(' ')}`
-  }
-  let snapshot = note('(start)', steps.begin(input))
-  for (const event of events) {
-    if (typeof event === 'string') {
-      const timer = [...timers.values()].find(({ id }) => id.includes(`.${event}.`))
-      if (timer === undefined) throw new Error(`nobody waits for ${event}`)
-      timers.delete(timer.id)
-      snapshot = note(event, steps.step(snapshot, timer.event))
-    } else {
-      const name = 'life' in event ? `${event.type} ${event.life}` : event.type
-      snapshot = note(name, steps.step(snapshot, event))
-    }
-  }
-  return `\n${lines.join('\n')}\n`
-}
-
-const state = (value: unknown): string =>
-  typeof value === 'string'
-    ? value
-    : Object.entries(value as object)
-        .flat()
-        .join('.')
+const story = storyOf(childMachine, input)
 
 const ready = (life: number): ChildEvent => ({ type: 'ready', life })
 const exited = (life: number, why = 'SIGKILL'): ChildEvent => ({ type: 'exited', life, why })
@@ -67,15 +24,15 @@ test('a child that dies is started again, after a longer pause each time', () =>
     story(ready(1), 'steady', exited(1), 'backOff', ready(2), exited(2), 'backOff', ready(3)),
   ).toMatchInlineSnapshot(`
     "
-    (start)        → launching.inTime    launch 1, wait 30000 ms
-    ready 1        → running.fresh       stop waiting, reportReady 1, wait 10000 ms
-    steady         → running.steady      stop waiting
-    exited 1       → backingOff          reportDeath 1 SIGKILL 50, wait 50 ms
-    backOff        → relaunching.inTime  stop waiting, launch 2, wait 30000 ms
-    ready 2        → running.fresh       stop waiting, reportReady 2, wait 10000 ms
-    exited 2       → backingOff          stop waiting, reportDeath 2 SIGKILL 100, wait 100 ms
-    backOff        → relaunching.inTime  stop waiting, launch 3, wait 30000 ms
-    ready 3        → running.fresh       stop waiting, reportReady 3, wait 10000 ms
+    (start)          → launching.inTime    launch 1, wait 30000 ms
+    ready 1          → running.fresh       stop waiting, reportReady 1, wait 10000 ms
+    steady           → running.steady      stop waiting
+    exited 1 SIGKILL → backingOff          reportDeath 1 SIGKILL 50, wait 50 ms
+    backOff          → relaunching.inTime  stop waiting, launch 2, wait 30000 ms
+    ready 2          → running.fresh       stop waiting, reportReady 2, wait 10000 ms
+    exited 2 SIGKILL → backingOff          stop waiting, reportDeath 2 SIGKILL 100, wait 100 ms
+    backOff          → relaunching.inTime  stop waiting, launch 3, wait 30000 ms
+    ready 3          → running.fresh       stop waiting, reportReady 3, wait 10000 ms
     "
   `)
 })
@@ -85,15 +42,15 @@ test('a child that died too often in a row is given up', () => {
     story(ready(1), exited(1), 'backOff', exited(2), 'backOff', exited(3), 'backOff', exited(4)),
   ).toMatchInlineSnapshot(`
     "
-    (start)        → launching.inTime    launch 1, wait 30000 ms
-    ready 1        → running.fresh       stop waiting, reportReady 1, wait 10000 ms
-    exited 1       → backingOff          stop waiting, reportDeath 1 SIGKILL 50, wait 50 ms
-    backOff        → relaunching.inTime  stop waiting, launch 2, wait 30000 ms
-    exited 2       → backingOff          stop waiting, reportDeath 2 SIGKILL 100, wait 100 ms
-    backOff        → relaunching.inTime  stop waiting, launch 3, wait 30000 ms
-    exited 3       → backingOff          stop waiting, reportDeath 3 SIGKILL 150, wait 150 ms
-    backOff        → relaunching.inTime  stop waiting, launch 4, wait 30000 ms
-    exited 4       → failed              stop waiting, reportFailure SIGKILL 4
+    (start)          → launching.inTime    launch 1, wait 30000 ms
+    ready 1          → running.fresh       stop waiting, reportReady 1, wait 10000 ms
+    exited 1 SIGKILL → backingOff          stop waiting, reportDeath 1 SIGKILL 50, wait 50 ms
+    backOff          → relaunching.inTime  stop waiting, launch 2, wait 30000 ms
+    exited 2 SIGKILL → backingOff          stop waiting, reportDeath 2 SIGKILL 100, wait 100 ms
+    backOff          → relaunching.inTime  stop waiting, launch 3, wait 30000 ms
+    exited 3 SIGKILL → backingOff          stop waiting, reportDeath 3 SIGKILL 150, wait 150 ms
+    backOff          → relaunching.inTime  stop waiting, launch 4, wait 30000 ms
+    exited 4 SIGKILL → failed              stop waiting, reportFailure SIGKILL 4
     "
   `)
 })
@@ -103,13 +60,13 @@ test('a steady stretch makes former deaths forgotten', () => {
     story(ready(1), exited(1), 'backOff', ready(2), 'steady', exited(2)),
   ).toMatchInlineSnapshot(`
     "
-    (start)        → launching.inTime    launch 1, wait 30000 ms
-    ready 1        → running.fresh       stop waiting, reportReady 1, wait 10000 ms
-    exited 1       → backingOff          stop waiting, reportDeath 1 SIGKILL 50, wait 50 ms
-    backOff        → relaunching.inTime  stop waiting, launch 2, wait 30000 ms
-    ready 2        → running.fresh       stop waiting, reportReady 2, wait 10000 ms
-    steady         → running.steady      stop waiting
-    exited 2       → backingOff          reportDeath 2 SIGKILL 50, wait 50 ms
+    (start)          → launching.inTime    launch 1, wait 30000 ms
+    ready 1          → running.fresh       stop waiting, reportReady 1, wait 10000 ms
+    exited 1 SIGKILL → backingOff          stop waiting, reportDeath 1 SIGKILL 50, wait 50 ms
+    backOff          → relaunching.inTime  stop waiting, launch 2, wait 30000 ms
+    ready 2          → running.fresh       stop waiting, reportReady 2, wait 10000 ms
+    steady           → running.steady      stop waiting
+    exited 2 SIGKILL → backingOff          reportDeath 2 SIGKILL 50, wait 50 ms
     "
   `)
 })
@@ -117,8 +74,8 @@ test('a steady stretch makes former deaths forgotten', () => {
 test('a child that never became ready is given up at once', () => {
   expect(story(exited(1, 'port taken'))).toMatchInlineSnapshot(`
     "
-    (start)        → launching.inTime    launch 1, wait 30000 ms
-    exited 1       → failed              stop waiting, reportFailure port taken 1
+    (start)             → launching.inTime  launch 1, wait 30000 ms
+    exited 1 port taken → failed            stop waiting, reportFailure port taken 1
     "
   `)
 })
@@ -126,9 +83,9 @@ test('a child that never became ready is given up at once', () => {
 test('a child that takes too long to become ready is killed', () => {
   expect(story('launchTimeout', exited(1))).toMatchInlineSnapshot(`
     "
-    (start)        → launching.inTime    launch 1, wait 30000 ms
-    launchTimeout  → launching.overdue   stop waiting, kill 1
-    exited 1       → failed              reportFailure SIGKILL 1
+    (start)          → launching.inTime   launch 1, wait 30000 ms
+    launchTimeout    → launching.overdue  stop waiting, kill 1
+    exited 1 SIGKILL → failed             reportFailure SIGKILL 1
     "
   `)
 })
@@ -136,11 +93,11 @@ test('a child that takes too long to become ready is killed', () => {
 test('a child that does not end when asked is killed', () => {
   expect(story(ready(1), stop, 'stopTimeout', exited(1))).toMatchInlineSnapshot(`
     "
-    (start)        → launching.inTime    launch 1, wait 30000 ms
-    ready 1        → running.fresh       stop waiting, reportReady 1, wait 10000 ms
-    stop           → stopping.inTime     stop waiting, end 1, wait 5000 ms
-    stopTimeout    → stopping.overdue    stop waiting, kill 1
-    exited 1       → stopped
+    (start)          → launching.inTime  launch 1, wait 30000 ms
+    ready 1          → running.fresh     stop waiting, reportReady 1, wait 10000 ms
+    stop             → stopping.inTime   stop waiting, end 1, wait 5000 ms
+    stopTimeout      → stopping.overdue  stop waiting, kill 1
+    exited 1 SIGKILL → stopped
     "
   `)
 })
@@ -148,10 +105,10 @@ test('a child that does not end when asked is killed', () => {
 test('a child that is stopped while it is dead stays dead', () => {
   expect(story(ready(1), exited(1), stop)).toMatchInlineSnapshot(`
     "
-    (start)        → launching.inTime    launch 1, wait 30000 ms
-    ready 1        → running.fresh       stop waiting, reportReady 1, wait 10000 ms
-    exited 1       → backingOff          stop waiting, reportDeath 1 SIGKILL 50, wait 50 ms
-    stop           → stopped             stop waiting
+    (start)          → launching.inTime  launch 1, wait 30000 ms
+    ready 1          → running.fresh     stop waiting, reportReady 1, wait 10000 ms
+    exited 1 SIGKILL → backingOff        stop waiting, reportDeath 1 SIGKILL 50, wait 50 ms
+    stop             → stopped           stop waiting
     "
   `)
 })
@@ -159,12 +116,12 @@ test('a child that is stopped while it is dead stays dead', () => {
 test('a child ignores what a former life still says', () => {
   expect(story(ready(1), exited(1), 'backOff', ready(1), exited(1))).toMatchInlineSnapshot(`
     "
-    (start)        → launching.inTime    launch 1, wait 30000 ms
-    ready 1        → running.fresh       stop waiting, reportReady 1, wait 10000 ms
-    exited 1       → backingOff          stop waiting, reportDeath 1 SIGKILL 50, wait 50 ms
-    backOff        → relaunching.inTime  stop waiting, launch 2, wait 30000 ms
-    ready 1        → relaunching.inTime
-    exited 1       → relaunching.inTime
+    (start)          → launching.inTime    launch 1, wait 30000 ms
+    ready 1          → running.fresh       stop waiting, reportReady 1, wait 10000 ms
+    exited 1 SIGKILL → backingOff          stop waiting, reportDeath 1 SIGKILL 50, wait 50 ms
+    backOff          → relaunching.inTime  stop waiting, launch 2, wait 30000 ms
+    ready 1          → relaunching.inTime  ignored
+    exited 1 SIGKILL → relaunching.inTime  ignored
     "
   `)
 })
