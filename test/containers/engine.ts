@@ -1,8 +1,5 @@
 /**
  * Whether there is a Docker engine with the NATS image, or why not.
- *
- * testcontainers starts a container of its own that removes what a killed test leaves behind; where its image cannot be
- * pulled either, TESTCONTAINERS_RYUK_DISABLED=true does without (testcontainers, "Custom configuration").
  */
 import { getContainerRuntimeClient, ImageName } from 'testcontainers'
 
@@ -22,7 +19,11 @@ async function look(version: string): Promise<Engine> {
   const client = await getContainerRuntimeClient().catch(() => undefined)
   if (client === undefined) return { absent: 'no Docker engine answers' }
   const image = ImageName.fromString(name)
-  if (await client.image.exists(image)) return { image: name }
+  if (await client.image.exists(image)) {
+    const { RepoDigests } = await client.image.inspect(image)
+    if (RepoDigests.length === 0) doWithoutReaper()
+    return { image: name }
+  }
   try {
     await client.image.pull(image)
     return { image: name }
@@ -30,4 +31,13 @@ async function look(version: string): Promise<Engine> {
     const why = (error as Error).message.trim()
     return { absent: `${name} cannot be pulled (${why}); scripts/nats-image.ts makes one` }
   }
+}
+
+/**
+ * testcontainers starts a container of its own that removes what a killed test leaves behind. An image without a digest
+ * was made here, because no registry is reached, so that one cannot be pulled either.
+ * Source: testcontainers, "Custom configuration".
+ */
+function doWithoutReaper(): void {
+  process.env['TESTCONTAINERS_RYUK_DISABLED'] ??= 'true'
 }
