@@ -27,11 +27,13 @@ export function openGate(nats: NatsConnection, log: Log): Gate {
   const waiting: PromiseWithResolvers<void>[] = []
   const listeners = new Set<() => void>()
   const denials = new Set<string>()
+  let lastServerError = ''
 
   const cameBack = () => {
     up = true
     log.info({ server: nats.getServer(), droppedMessages }, 'the link to NATS is back')
     droppedMessages = 0
+    lastServerError = ''
     for (const waiter of waiting.splice(0)) waiter.resolve()
     for (const listener of [...listeners]) {
       try {
@@ -44,7 +46,11 @@ export function openGate(nats: NatsConnection, log: Log): Gate {
 
   const refused = (error: Error) => {
     if (!(error instanceof errors.PermissionViolationError)) {
-      log.warn({ code: 'BUS_SERVER_ERROR', err: error }, 'NATS reports an error')
+      // A server that refuses us says so at each dial.
+      if (error.message !== lastServerError) {
+        log.warn({ code: 'BUS_SERVER_ERROR', err: error }, 'NATS reports an error')
+      }
+      lastServerError = error.message
       return
     }
     const { operation, subject, queue } = error

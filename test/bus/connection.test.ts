@@ -100,6 +100,25 @@ authorization {
     })
   })
 
+  test('a server that comes back and refuses us is asked again until it does not, and says so once', async () => {
+    const withUser = (password: string) =>
+      `authorization {\n  user: ada\n  password: "${password}"\n}`
+    const first = await startNatsServer({ conf: withUser('right') })
+    const log = listeningLog()
+    const bus = await busFor({ servers: first.url, user: 'ada', password: 'right', log })
+    await first.kill()
+    const second = await startNatsServer({ conf: withUser('other'), port: first.port })
+    await until(() => log.codes().includes('BUS_SERVER_ERROR'))
+    // Long enough for a dozen refusals; nats.js itself would give up at the second.
+    await wait(1_500)
+    expect(bus.nats.isClosed()).toBe(false)
+    await second.stop()
+    await first.restart()
+    await bus.ready()
+    expect(log.codes()).toEqual(['BUS_LINK_DOWN', 'BUS_SERVER_ERROR'])
+    await first.stop()
+  })
+
   test('what the server denies us is logged once and disturbs nothing else', async () => {
     const log = listeningLog()
     const bus = await busFor({

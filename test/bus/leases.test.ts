@@ -206,7 +206,7 @@ describe('watching', () => {
     watch.stop()
   })
 
-  test('hears of each of 200 leases that expire, none early, and none later than a second', async () => {
+  test('hears of each of 200 leases that expire, none early, and none much later', async () => {
     const leases = await leasesIn(newBucket(), SHORT_MS)
     const ends = new Map<string, number>()
     const watch = await leases.watch((key, holding) => {
@@ -221,7 +221,7 @@ describe('watching', () => {
       // A server's millisecond may begin before ours.
       expect(lateMs).toBeGreaterThanOrEqual(-1)
       // Measured 0–260 ms, because the server looks every 250 ms; a busy machine adds to it.
-      expect(lateMs).toBeLessThan(1_000)
+      expect(lateMs).toBeLessThan(2_000)
     }
     watch.stop()
   })
@@ -315,14 +315,15 @@ test('leases and their deadlines survive kill -9 of the server', async () => {
   const ending = await acquired(short, 'ending', 'a')
   await own.kill()
   await own.restart()
+  const backAt = Date.now()
   await far.ready()
   expect(await long.read('kept')).toMatchObject({ epoch: kept.epoch })
   expect(await long.acquire('kept', 'b')).toBeUndefined()
   expect(await long.renew(kept)).toMatchObject({ epoch: kept.epoch })
   await until(() => ends.has('ending'))
-  const lateMs = (ends.get('ending') ?? 0) - ending.heldUntil
-  expect(lateMs).toBeGreaterThanOrEqual(-1)
-  expect(lateMs).toBeLessThan(1_000)
+  const endedAt = ends.get('ending') ?? 0
+  expect(endedAt).toBeGreaterThanOrEqual(ending.heldUntil - 1)
+  expect(endedAt).toBeLessThan(Math.max(ending.heldUntil, backAt) + 2_000)
 
   // One that ends while the server is away is heard of when it is back.
   const away = await acquired(short, 'away', 'a')
