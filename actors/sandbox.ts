@@ -320,7 +320,7 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
         sandboxId: order.sandboxId,
         pool: order.pool,
         functionName: order.functionName,
-        state: String(sandboxes.snapshot(order.sandboxId)?.value),
+        state: outermost(sandboxes.snapshot(order.sandboxId)?.value ?? 'stopped'),
         pid: process?.pid,
         memoryMb: order.generation.settings.memoryMb,
       })),
@@ -329,6 +329,9 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
     },
   }
 }
+
+const outermost = (value: string | object): string =>
+  typeof value === 'string' ? value : (Object.keys(value)[0] ?? '')
 
 /** What the caller gets, and what REPORT says of it. */
 function outcomeOf(

@@ -7,7 +7,7 @@
  *                       stopped           dormant ◀───────────────┴──────────── resetting
  *                                            │ invoke
  *                                            ▼
- *                                         reviving ──ready──▶ busy
+ *                              busy.reviving ──ready──▶ busy.running
  *
  * A sandbox outlives its process. When init fails or takes too long, when the runtime dies, and after a timeout, the
  * sandbox is `dormant`: its /tmp is kept, its globals are gone, and the next invocation initialises it again, on that
@@ -67,6 +67,14 @@ const inHand = (how: InvocationEnd) => ({
 const kill = {
   type: 'killProcess' as const,
   params: ({ context }: { context: Context }) => ({ run: context.run }),
+}
+
+const deliver = {
+  type: 'deliver' as const,
+  params: ({ context }: { context: Context }) => ({
+    run: context.run,
+    requestId: context.requestId,
+  }),
 }
 
 const machine = setup({
@@ -139,6 +147,7 @@ const machine = setup({
         ready: { guard: 'isThisRun', target: 'idle', actions: 'reportReady' },
         initFailed: { guard: 'isThisRun', target: 'dormant', actions: [kill, 'reportReady'] },
         exited: { guard: 'isThisRun', target: 'dormant', actions: 'reportReady' },
+        overMemory: { guard: 'isThisRun', target: 'dormant', actions: [kill, 'reportReady'] },
         stop: { target: 'stopping', actions: kill },
       },
       after: { initTimeout: { target: 'dormant', actions: [kill, 'reportReady'] } },
@@ -148,13 +157,7 @@ const machine = setup({
       on: {
         invoke: {
           target: 'busy',
-          actions: [
-            'takeInHand',
-            {
-              type: 'deliver',
-              params: ({ context }) => ({ run: context.run, requestId: context.requestId }),
-            },
-          ],
+          actions: ['takeInHand', deliver],
         },
         exited: { guard: 'isThisRun', target: 'dormant' },
         overMemory: { guard: 'isThisRun', target: 'dormant', actions: kill },
@@ -163,17 +166,45 @@ const machine = setup({
       },
     },
     busy: {
-      description: 'The handler runs.',
+      description: 'An invocation is in hand, and its time runs.',
+      initial: 'running',
       on: {
-        answered: { guard: 'isInHand', target: 'idle', actions: [inHand('answer'), 'putDown'] },
+        overMemory: { guard: 'isThisRun', target: 'outOfMemory', actions: kill },
         exited: {
           guard: 'isThisRun',
           target: 'dormant',
           actions: [inHand('exit'), 'putDown'],
         },
-        overMemory: { guard: 'isThisRun', target: 'outOfMemory', actions: kill },
       },
+      // One timeout for both: an init inside an invocation is paid from the invocation's time.
       after: { invokeTimeout: { target: 'resetting', actions: kill } },
+      states: {
+        reviving: {
+          description: 'The invocation waits while the runtime starts again.',
+          entry: [
+            'nextRun',
+            { type: 'startProcess', params: ({ context }) => ({ run: context.run }) },
+          ],
+          on: {
+            ready: { guard: 'isThisRun', target: 'running', actions: deliver },
+            initFailed: {
+              guard: 'isThisRun',
+              target: '#sandbox.dormant',
+              actions: [kill, inHand('init error'), 'putDown'],
+            },
+          },
+        },
+        running: {
+          description: 'The handler runs.',
+          on: {
+            answered: {
+              guard: 'isInHand',
+              target: '#sandbox.idle',
+              actions: [inHand('answer'), 'putDown'],
+            },
+          },
+        },
+      },
     },
     resetting: {
       description: 'The handler took too long; its process is being killed.',
@@ -216,39 +247,13 @@ const machine = setup({
     dormant: {
       description: 'No process; the next invocation starts one.',
       on: {
-        invoke: { target: 'reviving', actions: 'takeInHand' },
+        invoke: { target: 'busy.reviving', actions: 'takeInHand' },
         reclaim: { actions: 'reportFree' },
         stop: {
           target: 'stopped',
           actions: { type: 'reportStopped', params: { reason: 'stopped' } },
         },
       },
-    },
-    reviving: {
-      description: 'An invocation waits while the runtime starts again, on its time.',
-      entry: ['nextRun', { type: 'startProcess', params: ({ context }) => ({ run: context.run }) }],
-      on: {
-        ready: {
-          guard: 'isThisRun',
-          target: 'busy',
-          actions: {
-            type: 'deliver',
-            params: ({ context }) => ({ run: context.run, requestId: context.requestId }),
-          },
-        },
-        initFailed: {
-          guard: 'isThisRun',
-          target: 'dormant',
-          actions: [kill, inHand('init error'), 'putDown'],
-        },
-        exited: {
-          guard: 'isThisRun',
-          target: 'dormant',
-          actions: [inHand('exit'), 'putDown'],
-        },
-        overMemory: { guard: 'isThisRun', target: 'outOfMemory', actions: kill },
-      },
-      after: { invokeTimeout: { target: 'resetting', actions: kill } },
     },
     stopping: {
       description: 'Its process is being killed; nothing runs in it.',
