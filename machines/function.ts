@@ -4,7 +4,7 @@
  *     absent ──create──▶ pending ──prepared──▶ active ──update──▶ updating ──prepared──▶ active
  *                           │ unprepared                            │ unprepared
  *                           ▼                                       ▼
- *                         failed                       active, the update failed; the old code serves
+ *                         failed ◀──nothing served yet── active, the update failed; the old code serves
  *
  *     delete, from anywhere ──▶ deleted
  *
@@ -177,10 +177,14 @@ const base = setup({
       const reason = event.type === 'unprepared' ? event.reason : undefined
       return {
         next: undefined,
-        record:
-          record.serving === undefined
-            ? { ...record, step: record.step + 1, state: 'Failed' as const, reason }
-            : { ...record, step: record.step + 1, lastUpdate: 'Failed' as const, reason },
+        record: {
+          ...record,
+          step: record.step + 1,
+          state: record.serving === undefined ? ('Failed' as const) : record.state,
+          // A first generation is no update; one that was to mend a failed function is.
+          lastUpdate: record.lastUpdate === 'none' ? ('none' as const) : ('Failed' as const),
+          reason,
+        },
       }
     }),
     addTags: assign(({ context, event }) => {
@@ -207,6 +211,11 @@ const base = setup({
     // A preparation may end after its update was itself overtaken by a delete and a new create.
     isNextGeneration: ({ context, event }) =>
       'generation' in event && event.generation === context.next?.id,
+    // One that never served has nothing to fall back to.
+    isNextOfNone: ({ context, event }) =>
+      'generation' in event &&
+      event.generation === context.next?.id &&
+      context.record?.serving === undefined,
   },
 })
 
@@ -273,16 +282,16 @@ const machine = base
     initial: 'absent',
     states: {
       absent: {
-        description: 'No function of this name.',
+        description: 'No function of this name; unless it is created, nothing is kept of it.',
         on: {
           create: {
             target: 'existing.pending',
             actions: ['create', 'publishRecord', 'answerRecord', 'prepareNext'],
           },
-          updateCode: { actions: 'refuseAbsent' },
-          updateConfiguration: { actions: 'refuseAbsent' },
-          tag: { actions: 'refuseAbsent' },
-          untag: { actions: 'refuseAbsent' },
+          updateCode: { target: 'deleted', actions: 'refuseAbsent' },
+          updateConfiguration: { target: 'deleted', actions: 'refuseAbsent' },
+          tag: { target: 'deleted', actions: 'refuseAbsent' },
+          untag: { target: 'deleted', actions: 'refuseAbsent' },
           delete: { target: 'deleted', actions: 'refuseAbsent' },
         },
       },
@@ -321,18 +330,25 @@ const machine = base
             },
           },
           updating: {
-            description: 'One generation serves while the next one is being prepared.',
+            description: 'The next generation is being prepared; the one before, if any, serves.',
             on: {
               prepared: {
                 guard: 'isNextGeneration',
                 target: 'active',
                 actions: ['serveNext', 'publishRecord'],
               },
-              unprepared: {
-                guard: 'isNextGeneration',
-                target: 'active',
-                actions: ['giveUpNext', 'publishRecord'],
-              },
+              unprepared: [
+                {
+                  guard: 'isNextOfNone',
+                  target: 'failed',
+                  actions: ['giveUpNext', 'publishRecord'],
+                },
+                {
+                  guard: 'isNextGeneration',
+                  target: 'active',
+                  actions: ['giveUpNext', 'publishRecord'],
+                },
+              ],
               updateCode: { actions: 'refuseUpdating' },
               updateConfiguration: { actions: 'refuseUpdating' },
             },
