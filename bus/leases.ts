@@ -49,7 +49,10 @@ export type LeaseWatch<T> = {
   stop(): void
 }
 
-/** All of these throw BusError BUS_STORE_UNAVAILABLE when JetStream does not answer for as long as the TTL. */
+/**
+ * All of these throw BusError BUS_STORE_UNAVAILABLE when JetStream does not answer for as long as the TTL, and at least
+ * 3 s.
+ */
 export type Leases<T> = {
   /** Undefined: somebody has it. */
   acquire(key: string, value: T): Promise<Lease<T> | undefined>
@@ -87,6 +90,8 @@ export type LeaseOptions = {
 const SHORTEST_TTL_MS = 1_000
 // A watch that is behind for less than this hears the end of a lease in order; after it, by comparing keys.
 const MARKER_TTL_MS = 60_000
+// A busy server may take longer than a very short TTL, and is there all the same.
+const LEAST_PATIENCE_MS = 3_000
 // Each round somebody else was faster; nobody is that often.
 const ROUNDS = 20
 
@@ -108,7 +113,8 @@ export async function openLeases<T>(bus: Bus, options: LeaseOptions): Promise<Le
   }
   await ensureBucket(bus, bucket, bucketOptions)
 
-  const there = (key: string) => readEntry(bus, bucket, key, ttlMs)
+  const patienceMs = Math.max(ttlMs, LEAST_PATIENCE_MS)
+  const there = (key: string) => readEntry(bus, bucket, key, patienceMs)
 
   async function write(
     key: string,
@@ -127,7 +133,7 @@ export async function openLeases<T>(bus: Bus, options: LeaseOptions): Promise<Le
         ttlMs,
         write: `${holder}.${nuid.next()}`,
       },
-      { patienceMs: ttlMs, onAttempt: (attempt) => (sentAtMs[attempt] = clock.nowMs()) },
+      { patienceMs, onAttempt: (attempt) => (sentAtMs[attempt] = clock.nowMs()) },
     )
     if (written === 'conflict') return 'conflict'
     return { revision: written.revision, heldUntil: (sentAtMs[written.attempt] ?? 0) + ttlMs }
@@ -148,7 +154,7 @@ export async function openLeases<T>(bus: Bus, options: LeaseOptions): Promise<Le
         ttlMs: MARKER_TTL_MS,
         write: `${holder}.${nuid.next()}`,
       },
-      { patienceMs: ttlMs },
+      { patienceMs },
     )
 
   async function acquire(key: string, value: T): Promise<Lease<T> | undefined> {

@@ -127,7 +127,7 @@ describe('a question to everybody', () => {
       }),
     )
     await answerer.nats.flush()
-    const answers = await asker.askAll('all', '', { waitMs: 100 })
+    const answers = await asker.askAll('all', '', { waitMs: 1_000 })
     expect(answers.map((message) => message.string()).sort()).toEqual(['1', '2', '3'])
     for (const other of others) other.stop()
   })
