@@ -83,8 +83,6 @@ const LONGEST_RETRY_MS = 30_000
 // gone to another process.
 const RETURN_MS = 1_000
 const PULL_PAUSE_MS = 200
-// What is given back with a delay comes again in order; without one the order was measured to be anything.
-const HAND_OVER_MS = 50
 // nats-server, errors.json: the consumer exists with other settings.
 const CONSUMER_EXISTS = 10148
 
@@ -105,7 +103,7 @@ export async function consume(bus: Bus, options: Options): Promise<Consumption> 
     roomMade()
   }
 
-  const giveBack = (event: InHand, delayMs: number) => {
+  const giveBack = (event: InHand, delayMs?: number) => {
     letGo(event)
     quietly(() => event.message.nak(delayMs))
   }
@@ -161,7 +159,7 @@ export async function consume(bus: Bus, options: Options): Promise<Consumption> 
       quietly(() => message.term(event))
       return
     }
-    if (stopping) return giveBack(event, HAND_OVER_MS)
+    if (stopping) return giveBack(event)
     const waitMs = overtakes(expected, event)
     if (waitMs !== undefined) return giveBack(event, waitMs)
     inHand.set(event.position, event)
@@ -213,8 +211,9 @@ export async function consume(bus: Bus, options: Options): Promise<Consumption> 
     stopping = true
     forget()
     roomMade()
+    // In this order: an open pull would get back at once what is given back.
     void pulling?.close()
-    for (const event of lanes.takeBackAll()) giveBack(event, HAND_OVER_MS)
+    for (const event of lanes.takeBackAll()) giveBack(event)
     while (inHand.size > 0) {
       await new Promise<void>((resolve) => {
         roomMade = resolve
