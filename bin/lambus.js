@@ -30,7 +30,8 @@ async function run() {
   const source = fileURLToPath(new URL('../cli/lambus.ts', import.meta.url))
   const built = fileURLToPath(new URL('../dist/cli/lambus.js', import.meta.url))
   const { lambus } = await import(pathToFileURL(existsSync(source) ? source : built).href)
-  process.exitCode = await lambus(process.argv.slice(2))
+  // Everything was said and ended: a socket that somebody forgot must not keep a command from ending, too.
+  process.exit(await lambus(process.argv.slice(2)))
 }
 
 /** A kill -9 of the launcher cannot be passed on; the closed channel tells us, and we end as it did. */

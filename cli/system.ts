@@ -45,12 +45,9 @@ export function findSystem(
   const fromFile = () => readNamed(dataDir)
   const fromEnvironment = () =>
     named(LAMBUS_HTTP || undefined, LAMBUS_NATS || undefined, 'the environment')
-  // A data directory that was asked for is a flag as well, and stands before the environment.
-  const sources =
-    flags.dataDir === undefined ? [fromEnvironment, fromFile] : [fromFile, fromEnvironment]
 
   let system = fromFlags
-  for (const next of sources) {
+  for (const next of [fromEnvironment, fromFile]) {
     if (system?.http !== undefined && system.nats?.user !== undefined) break
     // What the flags named is complete for its door: an unreadable file must not get in the way.
     const found = system === undefined ? next() : quietly(next)

@@ -89,12 +89,11 @@ describe('the system', () => {
     expect(system.source).toMatch(/whose process 4194305 is gone/)
   })
 
-  test('of a data directory that was asked for stands before the environment', () => {
+  test('of the environment stands before that of the data directory', () => {
     writeConnection(dir, connection)
     const environment = { LAMBUS_HTTP: 'http://127.0.0.1:9' }
-    expect(findSystem({ dataDir: dir }, environment).http).toBe(connection.http)
-    const implied = { ...environment, LAMBUS_DATA_DIR: dir }
-    expect(findSystem({}, implied).http).toBe('http://127.0.0.1:9')
+    expect(findSystem({ dataDir: dir }, environment).http).toBe('http://127.0.0.1:9')
+    expect(findSystem({ dataDir: dir }, {}).http).toBe(connection.http)
   })
 
   test('of a data directory without one is a mistake', () => {

@@ -47,6 +47,12 @@ export type Server = {
   end(signal?: NodeJS.Signals): Promise<number | string | null>
 }
 
+const running = new Set<ChildProcess>()
+// After a test that timed out: its own children go with it.
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
 /** `lambus up` or `lambus start`. Resolves at its ready line; rejects with what it wrote when it ends before that. */
 export async function startLambus(
   command: readonly string[],
@@ -59,7 +65,8 @@ export async function startLambus(
     env: { ...cleanEnvironment(), ...run.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  const exited = once(child, 'exit')
+  running.add(child)
+  const exited = once(child, 'exit').finally(() => running.delete(child))
   const stdout: string[] = []
   let stderr = ''
   child.stderr.on('data', (chunk) => {
