@@ -10,7 +10,7 @@ import { type GivenCode, readCreate, readUpdateCode } from './aws/function-reque
 import { jsonComplaint } from './aws/json-complaint.ts'
 import type { Place } from './aws/names.ts'
 import type { ApiOperation, Route } from './aws/operations.ts'
-import { checkPackage, decodeZipFile } from './aws/package.ts'
+import { checkPackage, decodeZipFile, describePackage } from './aws/package.ts'
 import { readQuery } from './aws/signature.ts'
 
 /** Members that come in the query, by their names there. */
@@ -93,7 +93,8 @@ export async function storeCodeOf(
   if (isRefusal(zip)) return zip
   const bad = await checkPackage(zip)
   if (bad !== undefined) return bad
-  const Stored = await storeCode(zip)
+  const isDryRun = 'dryRun' in read && read.dryRun
+  const Stored = isDryRun ? describePackage(zip) : await storeCode(zip)
   if (operation === 'CreateFunction') return { ...input, Code: { Stored } }
   const { ZipFile: _, ...others } = input
   return { ...others, Stored }

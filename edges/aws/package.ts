@@ -4,9 +4,11 @@
  * Checked is what unpacking will need: names that stay inside, sizes, and contents that inflate to what they say. Source of
  * limits and texts: lambda-semantics.md §2.3 (recorded).
  */
+import { hash } from 'node:crypto'
 import { once } from 'node:events'
 import { crc32 } from 'node:zlib'
 import { fromBufferPromise, type ZipFile } from 'yauzl'
+import type { FunctionCode } from '../../machines/function.ts'
 import { maxUnzippedBytes } from '../unzip.ts'
 import { type Refusal, refuse } from './errors.ts'
 
@@ -70,3 +72,9 @@ async function checkEntries(archive: ZipFile): Promise<Refusal | undefined> {
   }
   return undefined
 }
+
+/** A package as AWS tells of it: SHA-256 in base64, and its size. */
+export const describePackage = (zip: Uint8Array): FunctionCode => ({
+  sha256: hash('sha256', zip, 'base64'),
+  sizeBytes: zip.length,
+})

@@ -84,6 +84,7 @@ const refused: Record<string, Setting> = {
     not: 'run on capacity providers (CapacityProviderConfig)',
   },
   TenancyConfig: { isDefault: never, not: 'isolate tenants (TenancyConfig)' },
+  MasterRegion: { isDefault: never, not: 'replicate functions to edge locations (MasterRegion)' },
   S3Bucket: { isDefault: never, not: 'read code from S3 (S3Bucket)' },
   S3Key: { isDefault: never, not: 'read code from S3 (S3Key)' },
   S3ObjectVersion: { isDefault: never, not: 'read code from S3 (S3ObjectVersion)' },

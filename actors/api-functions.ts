@@ -1,0 +1,247 @@
+/**
+ * The operations on functions: requests read, put to the function's own actor, and its answer told in AWS's words.
+ *
+ * Source: lambda-semantics.md §2.3 and Appendix A.
+ */
+import { checkInput, type Input } from '../edges/aws/constraints.ts'
+import { isRefusal, type Refusal, Refused, refuse } from '../edges/aws/errors.ts'
+import { functionConfiguration, listedFunction } from '../edges/aws/function-configuration.ts'
+import {
+  type GivenCode,
+  readCreate,
+  readUpdateCode,
+  readUpdateConfiguration,
+} from '../edges/aws/function-requests.ts'
+import { shapes } from '../edges/aws/function-shapes.ts'
+import {
+  canExist,
+  type FunctionName,
+  functionArn,
+  functionNotFound,
+  parseFunctionName,
+} from '../edges/aws/names.ts'
+import {
+  checkPackage,
+  decodeZipFile,
+  describePackage,
+  zippedLimitBytes,
+} from '../edges/aws/package.ts'
+import { refuseUnhonoured } from '../edges/aws/unhonoured.ts'
+import { codeLocation } from '../edges/http-operations.ts'
+import { maxUnzippedBytes } from '../edges/unzip.ts'
+import type { FunctionCode, FunctionRecord } from '../machines/function.ts'
+import type { ApiBinding, ApiHandler, Told } from './api.ts'
+import { alreadyExists, changesTo, staleRevision } from './api-changes.ts'
+import { storePackage } from './package-store.ts'
+
+type Operation =
+  | 'CreateFunction'
+  | 'GetFunction'
+  | 'GetFunctionConfiguration'
+  | 'ListFunctions'
+  | 'UpdateFunctionCode'
+  | 'UpdateFunctionConfiguration'
+  | 'DeleteFunction'
+  | 'GetAccountSettings'
+
+/** Lambda API, ListFunctions: at most 50 in an answer, whatever is asked for. */
+const pageSize = 50
+/** Lambda quotas: code storage of an account, 300 GB. lambda-semantics.md §3.1. */
+const codeStorageBytes = 322_122_547_200
+
+const invalid = (sentence: string) => refuse('InvalidParameterValueException', sentence)
+
+export function functionOperations(binding: ApiBinding): Record<Operation, ApiHandler> {
+  const { functions, registry, newId } = binding
+  const { stamp, change, shownAt } = changesTo(binding)
+
+  const changed = async (record: FunctionRecord): Promise<Told> => ({
+    body: functionConfiguration(record, binding),
+    revision: await shownAt(record.name),
+  })
+
+  /** The function that a reading operation means. */
+  const find = async (operation: 'GetFunction' | 'GetFunctionConfiguration', input: Input) => {
+    const asked = readName(operation, input, binding)
+    if (isRefusal(asked)) return asked
+    const { name, qualifier } = asked
+    const known = qualifier === undefined || qualifier === '$LATEST'
+    const held = known && canExist(name) ? await functions.read(name) : undefined
+    return held === undefined
+      ? functionNotFound(binding, name, qualifier)
+      : {
+          ...held,
+          configuration: {
+            ...functionConfiguration(held.value, binding),
+            FunctionArn: functionArn(binding, name, qualifier),
+          },
+        }
+  }
+
+  return {
+    async CreateFunction(input) {
+      const read = readCreate(input, binding)
+      if (isRefusal(read)) return read
+      // A zip that would be stored for nothing.
+      if ((await functions.read(read.name)) !== undefined) return alreadyExists(read.name)
+      const code = await takeCode(read.code, binding)
+      if (isRefusal(code)) return code
+      const { name, settings, tags } = read
+      const ids = { incarnation: newId(), generation: newId() }
+      return changed(
+        await change(name, { type: 'create', name, settings, code, tags, ...ids, ...stamp() }),
+      )
+    },
+
+    async GetFunction(input) {
+      const found = await find('GetFunction', input)
+      if (isRefusal(found)) return found
+      const { code, tags } = found.value
+      const Code = { RepositoryType: 'S3', Location: codeLocation(hexOf(code.sha256)) }
+      const Tags = Object.keys(tags).length === 0 ? undefined : tags
+      return { body: { Configuration: found.configuration, Code, Tags }, revision: found.revision }
+    },
+
+    async GetFunctionConfiguration(input) {
+      const found = await find('GetFunctionConfiguration', input)
+      return isRefusal(found) ? found : { body: found.configuration, revision: found.revision }
+    },
+
+    async ListFunctions(input) {
+      const { members } = shapes.ListFunctions
+      const bad = checkInput(shapes.ListFunctions, input) ?? refuseUnhonoured(input, members, '')
+      if (bad !== undefined) return bad
+      const marker = input['Marker'] ? readMarker(String(input['Marker'])) : ''
+      if (marker === undefined) return invalid('The Marker is not one that ListFunctions gave.')
+      const wanted = Math.min(Number(input['MaxItems'] ?? pageSize), pageSize)
+      const records = [...registry.entries()].map(([, { value }]) => value)
+      const after = records.filter(({ name }) => name > marker).sort(byName)
+      const page = after.slice(0, wanted)
+      const qualified = input['FunctionVersion'] === 'ALL'
+      return {
+        body: {
+          NextMarker: after.length > page.length ? makeMarker(page.at(-1)?.name ?? '') : undefined,
+          Functions: page.map((record) => listedFunction(record, binding, qualified)),
+        },
+      }
+    },
+
+    async UpdateFunctionCode(input) {
+      const read = readUpdateCode(input, binding)
+      if (isRefusal(read)) return read
+      const { name, revisionId } = read
+      const there = canExist(name) ? await functions.read(name) : undefined
+      if (there === undefined) return functionNotFound(binding, name)
+      if (revisionId !== undefined && revisionId !== there.value.revisionId) return staleRevision()
+      const code = await takeCode(read.code, binding, read.dryRun)
+      if (isRefusal(code)) return code
+      if (read.dryRun) return { body: functionConfiguration(there.value, binding) }
+      const guard = { expectedRevisionId: revisionId }
+      return changed(
+        await change(name, { type: 'updateCode', generation: newId(), code, ...guard, ...stamp() }),
+      )
+    },
+
+    async UpdateFunctionConfiguration(input) {
+      const read = readUpdateConfiguration(input, binding)
+      if (isRefusal(read)) return read
+      const { name, settings, revisionId } = read
+      if (!canExist(name)) return functionNotFound(binding, name)
+      const guard = { expectedRevisionId: revisionId }
+      return changed(
+        await change(name, {
+          type: 'updateConfiguration',
+          generation: newId(),
+          settings,
+          ...guard,
+          ...stamp(),
+        }),
+      )
+    },
+
+    async DeleteFunction(input) {
+      const asked = readName('DeleteFunction', input, binding)
+      if (isRefusal(asked)) return asked
+      const { name, qualifier } = asked
+      const bad = refuseDeletion(qualifier)
+      if (bad !== undefined) return bad
+      const there = canExist(name) ? await functions.read(name) : undefined
+      if (there === undefined || qualifier?.startsWith('$')) return functionNotFound(binding, name)
+      // A version that is not there is deleted already, and none is ever there yet.
+      if (qualifier === undefined) await change(name, { type: 'delete', ...stamp() })
+      return {}
+    },
+
+    async GetAccountSettings(input) {
+      const bad = refuseUnhonoured(input, {}, '')
+      if (bad !== undefined) return bad
+      const records = [...registry.entries()].map(([, { value }]) => value)
+      return {
+        body: {
+          AccountLimit: {
+            TotalCodeSize: codeStorageBytes,
+            CodeSizeUnzipped: maxUnzippedBytes,
+            CodeSizeZipped: zippedLimitBytes,
+            ConcurrentExecutions: binding.accountConcurrency,
+            UnreservedConcurrentExecutions: binding.accountConcurrency,
+          },
+          AccountUsage: {
+            TotalCodeSize: records.reduce((sum, { code }) => sum + code.sizeBytes, 0),
+            FunctionCount: records.length,
+          },
+        },
+      }
+    },
+  }
+}
+
+function readName(
+  operation: 'GetFunction' | 'GetFunctionConfiguration' | 'DeleteFunction',
+  input: Input,
+  binding: ApiBinding,
+): FunctionName | Refusal {
+  const shape = shapes[operation]
+  const bad = checkInput(shape, input) ?? refuseUnhonoured(input, shape.members, '')
+  if (bad !== undefined) return bad
+  const qualifier = (input['Qualifier'] ?? undefined) as string | undefined
+  const { region, account } = binding
+  return parseFunctionName(String(input['FunctionName']), qualifier, { region, account, operation })
+}
+
+/** Recorded: test_ops_with_arn_qualifier_mismatch and test_function_name_and_qualifier_validation, delete_function. */
+function refuseDeletion(qualifier: string | undefined): Refusal | undefined {
+  if (qualifier === '$LATEST') {
+    return invalid('$LATEST version cannot be deleted without deleting the function.')
+  }
+  return qualifier === undefined || /^(\d+|\$.*)$/.test(qualifier)
+    ? undefined
+    : invalid('Deletion of aliases is not currently supported.')
+}
+
+/** The package of a request, in the store. `dryRun`: checked, and not stored. */
+async function takeCode(
+  given: GivenCode,
+  { code }: ApiBinding,
+  dryRun = false,
+): Promise<FunctionCode | Refusal> {
+  if ('stored' in given) {
+    const { sha256 } = given.stored
+    if (dryRun) return given.stored
+    const isThere = /^[A-Za-z0-9+/]{43}=$/.test(sha256) && (await code.has(hexOf(sha256)))
+    return isThere ? given.stored : invalid('The package that Stored names is not in the store.')
+  }
+  const zip = decodeZipFile(given.zipFile)
+  if (isRefusal(zip)) return zip
+  const bad = await checkPackage(zip)
+  if (bad !== undefined) return bad
+  return dryRun ? describePackage(zip) : storePackage(code, zip)
+}
+
+const hexOf = (base64: string): string => Buffer.from(base64, 'base64').toString('hex')
+const byName = (one: FunctionRecord, other: FunctionRecord) => (one.name < other.name ? -1 : 1)
+
+const makeMarker = (name: string): string => Buffer.from(name).toString('base64')
+function readMarker(marker: string): string | undefined {
+  const name = Buffer.from(marker, 'base64').toString()
+  return canExist(name) ? name : undefined
+}

@@ -1,0 +1,124 @@
+/**
+ * The control plane as AWS's SDK sees it: real HTTP door, real NATS, the function's own actor; only nobody runs functions.
+ */
+import { randomUUID } from 'node:crypto'
+import { LambdaClient } from '@aws-sdk/client-lambda'
+import { zipSync } from 'fflate'
+import { type Api, serveApi } from '../../actors/api.ts'
+import { operate } from '../../actors/api-call.ts'
+import { openFunctionActors } from '../../actors/function.ts'
+import { storePackage } from '../../actors/package-store.ts'
+import { openActorStore } from '../../bus/actor-store.ts'
+import type { Bus } from '../../bus/bus.ts'
+import { openCode } from '../../bus/code.ts'
+import { openBus } from '../../bus/connection.ts'
+import { openDurableInbox } from '../../bus/durable-inbox.ts'
+import { openFunctions } from '../../bus/functions.ts'
+import { refuse } from '../../edges/aws/errors.ts'
+import { systemClock } from '../../edges/clock.ts'
+import { openHttpDoor } from '../../edges/http-door.ts'
+import type { FunctionRecord } from '../../machines/function.ts'
+import { startNatsServer } from '../nats-server.ts'
+
+export const place = { region: 'us-east-1', account: '000000000000' }
+export const arnOf = (name: string) => `arn:aws:lambda:us-east-1:000000000000:function:${name}`
+export const role = 'arn:aws:iam::000000000000:role/r'
+export const zipOf = (source: string) => zipSync({ 'index.mjs': Buffer.from(source) })
+export const zip = zipOf('export const handler = async () => 1')
+/** A CreateFunction that is accepted, for a function of that name. */
+export const createInput = (name: string) =>
+  ({
+    FunctionName: name,
+    Role: role,
+    Runtime: 'nodejs24.x',
+    Handler: 'index.handler',
+    Code: { ZipFile: zip },
+  }) as const
+
+export type ControlPlane = {
+  client: LambdaClient
+  bus: Bus
+  api: Api
+  url: string
+  /** How many packages were put into the store. */
+  stored(): number
+  stop(): Promise<void>
+}
+
+export async function startControlPlane(): Promise<ControlPlane> {
+  const server = await startNatsServer()
+  const log = { debug() {}, info() {}, warn() {}, error: console.error }
+  const bus = await openBus({ servers: server.url, role: 'control-plane', id: 'c1' })
+  const functions = await openFunctions<FunctionRecord>(bus)
+  const registry = await functions.watch({ reconcileEveryMs: 60_000, clock: systemClock, log })
+  const code = await openCode(bus)
+  let stored = 0
+  const counted: typeof code = {
+    ...code,
+    put: (...args) => {
+      stored++
+      return code.put(...args)
+    },
+  }
+  const actors = openFunctionActors({
+    bus,
+    store: await openActorStore(bus),
+    inbox: await openDurableInbox(bus),
+    functions,
+    code,
+    controlPlaneId: 'c1',
+    clock: systemClock,
+    log,
+    newId: randomUUID,
+  })
+  const api = serveApi(bus, {
+    functions,
+    registry,
+    command: actors.command,
+    code: counted,
+    ...place,
+    accountConcurrency: 1000,
+    clock: systemClock,
+    newId: randomUUID,
+    log,
+  })
+  const credentials = { accessKeyId: 'test', secretAccessKey: 'test' }
+  const door = await openHttpDoor({
+    host: '127.0.0.1',
+    port: 0,
+    ...place,
+    credentials,
+    clock: systemClock,
+    newId: randomUUID,
+    log,
+    door: {
+      invoke: (_, answer) =>
+        answer({ kind: 'refused', refusal: refuse('ServiceException', 'nobody runs functions') }),
+      operate: (operation, input) => operate(bus, registry, operation, input),
+      storeCode: (bytes) => storePackage(counted, bytes),
+      code: code.get,
+    },
+  })
+  const client = new LambdaClient({
+    endpoint: door.url,
+    region: place.region,
+    credentials,
+    maxAttempts: 1,
+  })
+  return {
+    client,
+    bus,
+    api,
+    url: door.url,
+    stored: () => stored,
+    async stop() {
+      client.destroy()
+      await door.close()
+      await api.stop()
+      await actors.stop()
+      registry.stop()
+      await bus.close()
+      await server.stop()
+    },
+  }
+}
