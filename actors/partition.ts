@@ -62,18 +62,23 @@ export async function openPartitions(binding: PartitionsBinding): Promise<Partit
     log,
     duties: {
       acquire: async (_, id) => {
+        const askedAtMs = clock.monotonicMs()
         const lease = await leases.acquire(keyOf(Number(id)), managerId)
-        if (lease !== undefined) held.set(Number(id), lease)
-        machine.send(id, { type: lease === undefined ? 'taken' : 'acquired' })
+        if (lease === undefined) machine.send(id, { type: 'taken' })
+        else {
+          held.set(Number(id), lease)
+          machine.send(id, { type: 'acquired', tookMs: clock.monotonicMs() - askedAtMs })
+        }
       },
       renew: async (_, id) => {
         const lease = held.get(Number(id))
         if (lease === undefined) return
+        const askedAtMs = clock.monotonicMs()
         const renewed = await leases.renew(lease)
         if (renewed === 'lost') lose(Number(id))
         else {
           held.set(Number(id), renewed)
-          machine.send(id, { type: 'renewed' })
+          machine.send(id, { type: 'renewed', tookMs: clock.monotonicMs() - askedAtMs })
         }
       },
       release: async (_, id) => {

@@ -28,14 +28,15 @@ export type PartitionEvent =
   | { type: 'held'; byUs: boolean }
   /** Its holder is dead: its lease need not be waited for. */
   | { type: 'holderGone'; revision: number }
-  | { type: 'acquired' }
+  /** `tookMs`: between our asking and the answer; the lease runs from somewhere in between. */
+  | { type: 'acquired'; tookMs: number }
   | { type: 'taken' }
-  | { type: 'renewed' }
+  | { type: 'renewed'; tookMs: number }
   | { type: 'lost' }
   | { type: 'rebuilt' }
   | { type: 'stop' }
 
-type Context = PartitionInput & { isOurs: boolean }
+type Context = PartitionInput & { isOurs: boolean; tookMs: number }
 
 const effects = {
   acquire: effect(),
@@ -56,6 +57,7 @@ const machine = setup({
     rememberPreferred: assign(({ event }) =>
       event.type === 'preferred' ? { isOurs: event.isOurs } : {},
     ),
+    rememberTook: assign(({ event }) => ('tookMs' in event ? { tookMs: event.tookMs } : {})),
   },
   guards: {
     isOurs: ({ context }) => context.isOurs,
@@ -65,13 +67,15 @@ const machine = setup({
   },
   delays: {
     renewEvery: ({ context }) => context.renewEveryMs,
-    // Counted from the last renewal; the server counts from when it stored it, which is later.
-    untilRunOut: ({ context }) => context.ttlMs - context.renewEveryMs,
+    // The server counts from when it stored the lease: after we asked, so that is when we count from.
+    untilRunOut: ({ context }) =>
+      Math.max(0, context.ttlMs - context.renewEveryMs - context.tookMs),
+    ttl: ({ context }) => context.ttlMs,
     vacancy: ({ context }) => context.vacancyMs,
   },
 }).createMachine({
   id: 'partition',
-  context: ({ input }) => ({ ...input, isOurs: false }),
+  context: ({ input }) => ({ ...input, isOurs: false, tookMs: 0 }),
   initial: 'elsewhere',
   on: { preferred: { actions: 'rememberPreferred' }, stop: '.stopped' },
   states: {
@@ -82,7 +86,12 @@ const machine = setup({
         holderGone: {
           actions: { type: 'evict', params: ({ event }) => ({ revision: event.revision }) },
         },
+        // Stored after we had given it up: nobody serves it, so nobody should wait for it.
+        acquired: { actions: 'release' },
+        renewed: { actions: 'release' },
       },
+      // Whatever we missed, a lease that its owner renews is found taken, and one that nobody has is found.
+      after: { ttl: 'acquiring' },
     },
     vacant: {
       description: 'Nobody owns it.',
@@ -93,7 +102,8 @@ const machine = setup({
     acquiring: {
       description: 'Taking the lease.',
       entry: 'acquire',
-      on: { acquired: 'owned', taken: 'elsewhere' },
+      on: { acquired: { target: 'owned', actions: 'rememberTook' }, taken: 'elsewhere' },
+      after: { ttl: 'elsewhere' },
     },
     owned: {
       description: 'The lease is ours.',
@@ -101,29 +111,30 @@ const machine = setup({
       exit: 'stopServing',
       on: {
         lost: 'elsewhere',
-        held: { guard: 'isHeldByOthers', target: 'elsewhere' },
+        // Old news perhaps, of a holder before us: then nobody should wait for the lease that we have.
+        held: { guard: 'isHeldByOthers', target: 'elsewhere', actions: 'release' },
         stop: { target: 'stopped', actions: 'release' },
+        preferred: [
+          {
+            guard: 'isNowTheirs',
+            target: 'elsewhere',
+            actions: ['rememberPreferred', 'release'],
+          },
+          { actions: 'rememberPreferred' },
+        ],
       },
       states: {
         rebuilding: {
           description: 'Learning from workers and front ends what there is.',
           entry: 'rebuild',
           on: { rebuilt: 'serving' },
+          // Later, the lease could run out before its first renewal is given up.
+          after: { renewEvery: { target: '#partition.elsewhere', actions: 'release' } },
         },
         serving: {
           description: 'Its pools are served here.',
           entry: 'serve',
-          initial: 'renewed',
-          on: {
-            preferred: [
-              {
-                guard: 'isNowTheirs',
-                target: '#partition.elsewhere',
-                actions: ['rememberPreferred', 'release'],
-              },
-              { actions: 'rememberPreferred' },
-            ],
-          },
+          initial: 'renewing',
           states: {
             renewed: {
               description: 'The lease was stored or renewed a moment ago.',
@@ -132,7 +143,7 @@ const machine = setup({
             renewing: {
               description: 'The lease is being renewed.',
               entry: 'renew',
-              on: { renewed: 'renewed' },
+              on: { renewed: { target: 'renewed', actions: 'rememberTook' } },
               after: { untilRunOut: '#partition.elsewhere' },
             },
           },
