@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { connect, type NatsConnection } from 'nats'
 import type { Log } from '../bus/bus.ts'
 import { checkDurability, checkServer } from '../bus/server.ts'
@@ -42,13 +42,14 @@ export type EmbedServer = {
  * `NatsPortTaken`, `ChildFailed` with what the server said last, or `UnfitNatsServer`.
  */
 export async function embedNatsServer(options: EmbedServer): Promise<EmbeddedServer> {
-  const { dataDir, port } = options
+  const { port } = options
+  const dataDir = resolve(options.dataDir)
   const lock = lockDataDir(dataDir)
   try {
     const leftover = readMark(pidFile(dataDir))
     if (leftover !== undefined) await endLeftover(leftover)
     await refuseTakenPort(port)
-    return await start(options, () => lock.release())
+    return await start({ ...options, dataDir }, () => lock.release())
   } catch (error) {
     lock.release()
     throw error

@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -143,6 +143,17 @@ test('a data directory whose owner was killed is taken over, and its server ende
   expect(isAlive(server)).toBe(false)
   await checkServer(await connected(next))
 })
+
+const canTether = spawnSync('setpriv', ['--pdeathsig', 'TERM', '--', 'true']).status === 0
+if (!canTether) console.error('not run: the server ends with its owner: no setpriv')
+
+test.runIf(canTether)(
+  'the server ends with its owner, also when that is killed with -9',
+  async () => {
+    const { server } = await killedOwner(tempDir())
+    await expect.poll(() => isAlive(server), { timeout: 5_000 }).toBe(false)
+  },
+)
 
 test('of many who take a data directory over from the dead only one gets it', async () => {
   const dataDir = tempDir()

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -5,14 +6,16 @@ import { connect, errors } from 'nats'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { openActorStore } from '../../bus/actor-store.ts'
 import type { Bus } from '../../bus/bus.ts'
+import { openCode } from '../../bus/code.ts'
 import { openBus } from '../../bus/connection.ts'
 import { openDurableInbox } from '../../bus/durable-inbox.ts'
+import { openFunctions } from '../../bus/functions.ts'
 import { openLeases } from '../../bus/leases.ts'
 import { ensureLogs, openLogWriter, readLogs } from '../../bus/logs.ts'
 import { openPresence } from '../../bus/presence.ts'
 import { checkDurability, checkServer } from '../../bus/server.ts'
 import * as subjects from '../../bus/subjects.ts'
-import { openWatched } from '../../bus/watched.ts'
+import { registerWorker, watchWorkers } from '../../bus/workers.ts'
 import { systemClock as clock } from '../../edges/clock.ts'
 import { startNatsServer, type TestServer } from '../nats-server.ts'
 
@@ -180,17 +183,51 @@ test('control planes run durable actors', async () => {
 })
 
 test('functions are written by the control plane and watched by those who need them', async () => {
-  const writer = await busOf('control_plane')
-  const bucket = subjects.functionsBucket
-  const options = { bucket, clock, parse: () => 'f', reconcileEveryMs: 1_000 }
-  const own = await openWatched(writer, options)
-  onTestFinished(() => own.stop())
-  const { seq } = await writer.jetstream.publish(subjects.kvEntry(bucket, 'f'), '{}')
-  for (const user of ['front_end', 'worker_manager', 'poller', 'inspector']) {
-    const watched = await openWatched(await busOf(user), options)
+  const own = await openFunctions(await busOf('control_plane'))
+  const put = await own.put({ name: 'f', incarnation: 'i', step: 1 })
+  if (put === 'stale') throw new Error('stale')
+  for (const user of ['front_end', 'worker_manager', 'poller', 'inspector', 'control_plane']) {
+    const functions = await openFunctions(await busOf(user))
+    const watched = await functions.watch({ clock, reconcileEveryMs: 1_000 })
     onTestFinished(() => watched.stop())
-    expect(await watched.reached(seq, 2_000), user).toBe(true)
+    expect(await watched.reached(put.revision, 2_000), user).toBe(true)
+    expect((await functions.read('f'))?.revision).toBe(put.revision)
   }
+  expect(await own.remove({ name: 'f', incarnation: 'i', step: 2 })).not.toBe('stale')
+})
+
+test('packages are stored by front ends, read by workers and removed by control planes', async () => {
+  const bytes = Buffer.alloc(300_000, 'x')
+  const sha256 = createHash('sha256').update(bytes).digest('hex')
+  await (await openCode(await busOf('front_end'))).put(sha256, bytes)
+  const worker = await openCode(await busOf('worker'))
+  expect(await worker.get(sha256)).toHaveLength(bytes.length)
+  await (await openCode(await busOf('control_plane'))).remove(sha256)
+  expect(await worker.has(sha256)).toBe(false)
+})
+
+test('a worker says that it is there, and the inspector sees it', async () => {
+  const record = {
+    id: 'w1',
+    host: 'here',
+    pid: 1,
+    memoryMb: 1,
+    usedMb: 0,
+    sandboxes: 0,
+    runtimes: [],
+    labels: {},
+    startedAtMs: 0,
+    draining: false,
+  }
+  const registration = await registerWorker(await busOf('worker'), record, { ttlMs: 5_000, clock })
+  const seen = Promise.withResolvers<string>()
+  const watched = await watchWorkers(await busOf('inspector'), seen.resolve, {
+    clock,
+    reconcileEveryMs: 1_000,
+  })
+  onTestFinished(() => watched.stop())
+  expect(watched.get('w1')?.value ?? (await seen.promise)).toBeTruthy()
+  await registration.remove()
 })
 
 test('workers write logs and people read them', async () => {
