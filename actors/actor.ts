@@ -282,7 +282,7 @@ function performer(machine: HostedMachine, duties: Duties, counts: Counts, log: 
     }
     try {
       const pending = duty(params, instance)
-      if (pending !== undefined) pending.catch((error) => failed(type, instance, error))
+      if (pending instanceof Promise) pending.catch((error) => failed(type, instance, error))
     } catch (error) {
       failed(type, instance, error)
     }

@@ -3,7 +3,7 @@
  * workers and front ends say there is.
  */
 import type { Bus, Clock, Log } from '../bus/bus.ts'
-import type { Lease, Leases } from '../bus/leases.ts'
+import type { Lease, Leases, LeaseWatch } from '../bus/leases.ts'
 import { preferredOwner } from '../bus/partitions.ts'
 import * as subjects from '../bus/subjects.ts'
 import { partitionMachine } from '../machines/partition.ts'
@@ -13,6 +13,8 @@ import type { FoundInPool } from './pool-messages.ts'
 
 export type Partitions = {
   host: Host<typeof partitionMachine>
+  /** Begins to look for partitions to own. */
+  join(): Promise<void>
   /** Partitions served here. */
   readonly serving: number
   /** Resolves when every partition is served by somebody. */
@@ -47,7 +49,7 @@ const keyOf = (partition: number): string => `worker-manager.${partition}`
 const partitionOfKey = (key: string): number | undefined =>
   key.startsWith('worker-manager.') ? Number(key.slice('worker-manager.'.length)) : undefined
 
-export async function openPartitions(binding: PartitionsBinding): Promise<Partitions> {
+export function openPartitions(binding: PartitionsBinding): Partitions {
   const { bus, clock, log, leases, pools, managerId, partitions, leaseTtlMs } = binding
   const held = new Map<number, Lease<string>>()
   /** Who holds what, as the bucket says. */
@@ -144,35 +146,39 @@ export async function openPartitions(binding: PartitionsBinding): Promise<Partit
     }
   }
 
-  for (let partition = 0; partition < partitions; partition++) {
-    machine.start(String(partition), {
-      partition,
-      ttlMs: leaseTtlMs,
-      renewEveryMs: leaseTtlMs / 3,
-      vacancyMs: VACANCY_MS,
-    })
-  }
-  const watch = await leases.watch((key, holding, revision) => {
-    const partition = partitionOfKey(key)
-    if (partition === undefined || partition >= partitions) return
-    if (holding === undefined) {
-      holders.delete(partition)
-      machine.send(String(partition), { type: 'vacant' })
-      return
+  let watch: LeaseWatch<string> | undefined
+  const join = async (): Promise<void> => {
+    for (let partition = 0; partition < partitions; partition++) {
+      machine.start(String(partition), {
+        partition,
+        ttlMs: leaseTtlMs,
+        renewEveryMs: leaseTtlMs / 3,
+        vacancyMs: VACANCY_MS,
+      })
     }
-    const holder = holding.value
-    holders.set(partition, { holder, revision })
-    if (holder !== managerId && !living.includes(holder)) binding.suspect(holder)
-    machine.send(String(partition), { type: 'held', byUs: holder === managerId })
-    settle()
-  })
-  prefer()
-  for (let partition = 0; partition < partitions; partition++) {
-    if (!holders.has(partition)) machine.send(String(partition), { type: 'vacant' })
+    watch = await leases.watch((key, holding, revision) => {
+      const partition = partitionOfKey(key)
+      if (partition === undefined || partition >= partitions) return
+      if (holding === undefined) {
+        holders.delete(partition)
+        machine.send(String(partition), { type: 'vacant' })
+        return
+      }
+      const holder = holding.value
+      holders.set(partition, { holder, revision })
+      if (holder !== managerId && !living.includes(holder)) binding.suspect(holder)
+      machine.send(String(partition), { type: 'held', byUs: holder === managerId })
+      settle()
+    })
+    prefer()
+    for (let partition = 0; partition < partitions; partition++) {
+      if (!holders.has(partition)) machine.send(String(partition), { type: 'vacant' })
+    }
   }
 
   return {
     host: machine,
+    join,
     get serving() {
       return [...machine.instances()].filter((id) => isServedHere(Number(id))).length
     },
@@ -192,7 +198,7 @@ export async function openPartitions(binding: PartitionsBinding): Promise<Partit
       const leaving = [...held.values()]
       for (const id of [...machine.instances()]) machine.send(id, { type: 'stop' })
       await Promise.allSettled(leaving.map((lease) => leases.release(lease)))
-      watch.stop()
+      watch?.stop()
       pools.stop()
     },
   }

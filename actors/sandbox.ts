@@ -207,6 +207,7 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
         handler: settings.handler,
         environment,
         memoryMb: settings.memoryMb,
+        compileCacheDir: packages.compileCacheDir(hexOf(generation.code.sha256)),
       },
       {
         ready: (initDurationMs) => {

@@ -14,6 +14,8 @@ export type Worker = {
   host: Host<typeof workerMachine>
   sandboxes: Sandboxes
   readonly malformed: number
+  /** Makes it known to the others. */
+  join(): void
   /** What others may know of its load. */
   load(): WorkerLoad
   /** Takes nothing new; resolves when nothing runs any more. */
@@ -121,11 +123,6 @@ export function openWorker(binding: WorkerBinding): Worker {
     }),
   ]
 
-  workers.start(workerId, {
-    memoryMb: binding.memoryMb,
-    startsAtOnce: binding.startsAtOnce,
-  })
-
   return {
     host: workers,
     sandboxes,
@@ -147,6 +144,11 @@ export function openWorker(binding: WorkerBinding): Worker {
         isDraining: snapshot === undefined || snapshot.value === 'draining',
       }
     },
+    join: () =>
+      workers.start(workerId, {
+        memoryMb: binding.memoryMb,
+        startsAtOnce: binding.startsAtOnce,
+      }),
     drain() {
       if (workers.snapshot(workerId) === undefined) gone()
       else workers.send(workerId, { type: 'drain' })

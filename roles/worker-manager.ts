@@ -19,12 +19,6 @@ export async function startWorkerManager({
   presence,
 }: Process): Promise<Role> {
   const functions = await openFunctions<FunctionRecord>(bus)
-  const registry = await functions.watch({
-    onChange: (name, record) => pools.functionChanged(name, record),
-    reconcileEveryMs: config.reconcileMs,
-    clock,
-    log,
-  })
   const pools = openPools({
     bus,
     clock,
@@ -33,6 +27,12 @@ export async function startWorkerManager({
     known: (name) => registry.get(name)?.value,
     limit: config.accountConcurrency,
     keepAliveMs: config.keepAliveMs,
+  })
+  const registry = await functions.watch({
+    onChange: (name, record) => pools.functionChanged(name, record),
+    reconcileEveryMs: config.reconcileMs,
+    clock,
+    log,
   })
   const watching = { presence, clock, log, silenceMs: config.silenceMs, beatMs: config.beatMs }
   const frontEnds = watchPeers({ ...watching, role: 'front-end', gone: pools.frontEndGone })
@@ -44,7 +44,7 @@ export async function startWorkerManager({
       if (isDraining === true) pools.workerDraining(workerId)
     },
   })
-  const partitions = await openPartitions({
+  const partitions = openPartitions({
     bus,
     clock,
     log,
@@ -70,6 +70,7 @@ export async function startWorkerManager({
       partitions.managerGone(managerId)
     },
   })
+  await partitions.join()
   return {
     hosts: [anyHost(pools.host), anyHost(partitions.host)],
     status: () => ({ partitions: partitions.serving }),

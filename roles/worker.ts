@@ -82,6 +82,7 @@ export async function startWorker({
       void registration?.update(record())
     },
   })
+  worker.join()
   return {
     hosts: [anyHost(worker.host), anyHost(worker.sandboxes.host)],
     describe: worker.load,
