@@ -92,7 +92,9 @@ async function start(
     over: child.over,
     async stop() {
       await child.stop()
-      rmSync(pidFile(dataDir), { force: true })
+      for (const name of ['nats-server.pid', 'nats-server.conf', 'nats-ports']) {
+        rmSync(join(dataDir, name), { recursive: true, force: true })
+      }
       release()
     },
   }
