@@ -87,19 +87,13 @@ export const awsErrors = {
     'User',
     'The function is inactive or failed to become active.',
   ),
-  CodeStorageExceededException: said(
-    400,
-    'message',
-    'User',
-    "The account's total of code is over its limit.",
-  ),
-  AccessDeniedException: said(403, 'Message', undefined, 'The ARN is of another account.'),
-  UnrecognizedClientException: said(
+  AccessDeniedException: said(
     403,
-    'message',
+    'Message',
     undefined,
-    'No such access key, or its session token is wrong.',
+    'The ARN is of another account; or a presigned URL is past its time.',
   ),
+  UnrecognizedClientException: said(403, 'message', undefined, 'No such access key.'),
   InvalidSignatureException: said(
     403,
     'message',
@@ -118,7 +112,6 @@ export const awsErrors = {
     undefined,
     'The Authorization header lacks a part.',
   ),
-  ExpiredTokenException: said(403, 'message', undefined, 'A presigned URL is past its time.'),
   UnknownOperationException: said(
     404,
     'Message',

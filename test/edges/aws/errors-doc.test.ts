@@ -1,0 +1,55 @@
+/** docs/errors.md says of every error what the sources say. */
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { awsErrors } from '../../../edges/aws/errors.ts'
+
+const read = (path: string) => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8')
+const doc = read('docs/errors.md')
+
+/** The cells of a table's rows, by its heading. */
+function rowsUnder(heading: string): string[][] {
+  const section = doc.split(/^## /m).find((text) => text.startsWith(heading)) ?? ''
+  const lines = section.split('\n').filter((line) => line.startsWith('| '))
+  return lines.slice(1).map((line) => line.slice(2, -2).split(' | '))
+}
+const codesUnder = (heading: string) => rowsUnder(heading).map(([code = '']) => code)
+const unionIn = (path: string, name: string) =>
+  [
+    ...(new RegExp(`type ${name} =([^;]*?)\n\n`, 's').exec(read(path))?.[1] ?? '').matchAll(
+      /\| '(\w+)'/g,
+    ),
+  ].map(([, code]) => code)
+
+test('every AWS error, with its status, its body and when it comes', () => {
+  const rows = Object.entries(awsErrors).map(([code, { status, key, type, when }]) => {
+    const members = [
+      ...(code === 'TooManyRequestsException' ? ['"Reason":"…"'] : []),
+      ...(type === undefined ? [] : [`"Type":"${type}"`]),
+      `"${key}":"…"`,
+    ]
+    return [code, String(status), `\`{${members.join(',')}}\``, when]
+  })
+  expect(rowsUnder('To callers')).toEqual(rows)
+})
+
+test.each([
+  ['Between us and NATS', 'bus/bus-error.ts', 'BusErrorCode'],
+  ['Packages', 'edges/unzip.ts', 'PackageErrorCode'],
+])('every code under "%s"', (heading, path, name) => {
+  const codes = unionIn(path, name)
+  expect(codes.length).toBeGreaterThan(2)
+  expect(codesUnder(heading).sort()).toEqual(codes.sort())
+})
+
+test('every code in the log of the doors and the control plane', () => {
+  const files = [
+    'edges/http-door.ts',
+    'actors/api.ts',
+    'actors/api-functions.ts',
+    'actors/api-tags.ts',
+  ]
+  const logged = files.flatMap((path) =>
+    [...read(path).matchAll(/code: '([A-Z_]+)'/g)].map(([, code]) => code),
+  )
+  expect(codesUnder('In the log').sort()).toEqual([...new Set(logged)].sort())
+})
