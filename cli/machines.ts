@@ -9,6 +9,7 @@ import { print, printJson } from './output.ts'
 export function register(program: Command): void {
   const machines = program
     .command('machines')
+    .helpCommand(false)
     .summary('export the state machines')
     .description('The state machines of the system.')
   const command = machines

@@ -37,6 +37,7 @@ function prettyStderr(): DestinationStream {
     destination: 2,
     sync: true,
     ignore: 'pid',
+    singleLine: true,
     translateTime: 'SYS:HH:MM:ss.l',
   })
 }
