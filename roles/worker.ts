@@ -86,7 +86,16 @@ export async function startWorker({
   return {
     hosts: [anyHost(worker.host), anyHost(worker.sandboxes.host)],
     describe: worker.load,
-    status: () => ({ sandboxes: worker.sandboxes.list(), malformed: worker.malformed }),
+    status: () => ({
+      sandboxes: worker.sandboxes.list().map(({ sandboxId, functionName, state, pid }) => ({
+        id: sandboxId,
+        function: functionName,
+        version: '$LATEST',
+        state,
+        pid,
+      })),
+      malformed: worker.malformed,
+    }),
     drain: worker.drain,
     async stop() {
       worker.stop()

@@ -118,7 +118,8 @@ describe('a function', () => {
   })
 
   test('whose import fails answers the import error, at each invoke (§3.4)', async () => {
-    await deploy(system.lambda, 'broken', `import 'nope'; export const handler = () => 1`)
+    const ZipFile = zipOf({ 'index.js': `require('nope')` })
+    await deploy(system.lambda, 'broken', '', { Code: { ZipFile } })
     for (const _ of [1, 2]) {
       const { body, FunctionError } = await invoke('broken', {})
       expect(FunctionError).toBe('Unhandled')
@@ -164,12 +165,12 @@ describe('a function', () => {
   })
 
   test('runs with its new configuration as soon as the update is said to be successful', async () => {
-    await deploy(system.lambda, 'tuned', 'export const handler = () => process.env.N ?? null')
+    await deploy(system.lambda, 'tuned', 'export const handler = () => process.env.COUNT ?? null')
     expect((await invoke('tuned', {})).body).toBe('null')
     await system.lambda.send(
       new UpdateFunctionConfigurationCommand({
         FunctionName: 'tuned',
-        Environment: { Variables: { N: 'one' } },
+        Environment: { Variables: { COUNT: 'one' } },
       }),
     )
     await settled('tuned')
@@ -182,7 +183,7 @@ describe('a function', () => {
     await system.lambda.send(new DeleteFunctionCommand({ FunctionName: 'leaves' }))
     await expect(invoke('leaves', {})).rejects.toMatchObject({
       name: 'ResourceNotFoundException',
-      Message: 'Function not found: arn:aws:lambda:us-east-1:000000000000:function:leaves:$LATEST',
+      message: 'Function not found: arn:aws:lambda:us-east-1:000000000000:function:leaves:$LATEST',
     })
   })
 
