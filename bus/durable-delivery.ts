@@ -26,6 +26,7 @@ import { nanos } from 'nats'
 import type { Bus, Log } from './bus.ts'
 import type { DurableEvent } from './durable-inbox.ts'
 import { decodeToken, encodeToken } from './encoded-token.ts'
+import { openGivenBack } from './given-back.ts'
 import { insist } from './insist.ts'
 import { openLanes } from './lanes.ts'
 import {
@@ -79,8 +80,7 @@ const PULL_MS = 10_000
 const PULL_HEARTBEAT_MS = 2_500
 const FIRST_RETRY_MS = 100
 const LONGEST_RETRY_MS = 30_000
-// Time for an event that was given back to come again, before younger ones of its actor stop waiting for it: it may have
-// gone to another process.
+// How late an event that was given back may be before it has gone to another process: the server is prompt to some ms.
 const RETURN_MS = 1_000
 const PULL_PAUSE_MS = 200
 // nats-server, errors.json: the consumer exists with other settings.
@@ -90,8 +90,7 @@ export async function consume(bus: Bus, options: Options): Promise<Consumption> 
   const { machine, handle, concurrency, ackWaitMs, log } = options
   const counts = { handled: 0, failed: 0, poisoned: 0 }
   const inHand = new Map<number, InHand>()
-  /** By instance: an event that was given back, and until when younger ones wait for it. */
-  const expected = new Map<string, { sequence: number; untilMs: number }>()
+  const givenBack = openGivenBack(RETURN_MS)
   const acknowledging = new Set<Promise<void>>()
   const mostInHand = concurrency * IN_HAND_PER_HANDLER
   let stopping = false
@@ -103,8 +102,16 @@ export async function consume(bus: Bus, options: Options): Promise<Consumption> 
     roomMade()
   }
 
-  const giveBack = (event: InHand, delayMs?: number) => {
+  /** Gives an event to whoever is next. */
+  const handOver = (event: InHand) => {
     letGo(event)
+    quietly(() => event.message.nak())
+  }
+
+  /** Gives an event back for a while; younger ones of its actor wait for it. */
+  const putOff = (event: InHand, delayMs: number) => {
+    letGo(event)
+    givenBack.add(event.instance, event.position, performance.now() + delayMs)
     quietly(() => event.message.nak(delayMs))
   }
 
@@ -125,9 +132,7 @@ export async function consume(bus: Bus, options: Options): Promise<Consumption> 
       { code: 'BUS_EVENT_GIVEN_BACK', machine, sequence: event.position, delayMs, err: error },
       'an event was not handled and comes again',
     )
-    expected.set(event.instance, { sequence: event.position, untilMs: Date.now() + delayMs })
-    giveBack(event, delayMs)
-    for (const younger of lanes.takeBack(event.instance)) giveBack(younger, delayMs)
+    for (const each of [event, ...lanes.takeBack(event.instance)]) putOff(each, delayMs)
   }
 
   const work = async (event: InHand) => {
@@ -159,9 +164,10 @@ export async function consume(bus: Bus, options: Options): Promise<Consumption> 
       quietly(() => message.term(event))
       return
     }
-    if (stopping) return giveBack(event)
-    const waitMs = overtakes(expected, event)
-    if (waitMs !== undefined) return giveBack(event, waitMs)
+    if (stopping) return handOver(event)
+    const nowMs = performance.now()
+    const dueMs = givenBack.arrived(event.instance, event.position, nowMs)
+    if (dueMs !== undefined) return putOff(event, Math.max(dueMs - nowMs, FIRST_RETRY_MS))
     inHand.set(event.position, event)
     lanes.add(event.instance, event)
   }
@@ -201,9 +207,7 @@ export async function consume(bus: Bus, options: Options): Promise<Consumption> 
   const claiming = setInterval(() => {
     if (bus.nats.isClosed()) clearInterval(claiming)
     for (const event of inHand.values()) quietly(() => event.message.working())
-    for (const [instance, { untilMs }] of expected) {
-      if (Date.now() > untilMs + RETURN_MS) expected.delete(instance)
-    }
+    givenBack.tidy(performance.now())
   }, ackWaitMs / 3)
   const pulled = pull()
 
@@ -213,7 +217,7 @@ export async function consume(bus: Bus, options: Options): Promise<Consumption> 
     roomMade()
     // In this order: an open pull would get back at once what is given back.
     void pulling?.close()
-    for (const event of lanes.takeBackAll()) giveBack(event)
+    for (const event of lanes.takeBackAll()) handOver(event)
     while (inHand.size > 0) {
       await new Promise<void>((resolve) => {
         roomMade = resolve
@@ -233,21 +237,6 @@ export async function consume(bus: Bus, options: Options): Promise<Consumption> 
       return stopped
     },
   }
-}
-
-/** How long a younger event has to wait for an older one of its actor that was given back; undefined: it need not. */
-function overtakes(
-  expected: Map<string, { sequence: number; untilMs: number }>,
-  event: InHand,
-): number | undefined {
-  const older = expected.get(event.instance)
-  if (older === undefined) return undefined
-  const remainingMs = older.untilMs - Date.now()
-  if (event.position <= older.sequence || remainingMs < -RETURN_MS) {
-    expected.delete(event.instance)
-    return undefined
-  }
-  return Math.max(remainingMs, FIRST_RETRY_MS)
 }
 
 const retryDelayMs = (deliveries: number): number =>

@@ -55,9 +55,11 @@ export type DurableInbox = {
    *
    * Events of one actor are handled one at a time and in order within a process, those of different actors at the same
    * time, up to `concurrency`. Across processes there is no order: two may handle one actor at the same moment, and the
-   * revision in the store decides; what one gives back when it stops may come to the next in another order. An event is acknowledged when `handle` has resolved; when it throws, the event comes
-   * again after 100 ms, then twice as long each time, up to 30 s, and younger events of the same actor wait for it.
-   * `ackWaitMs`: how long a process that says nothing any more keeps its events.
+   * revision in the store decides; what one gives back when it stops may come to the next in another order.
+   *
+   * An event is acknowledged when `handle` has resolved. When it throws, the event comes again after 100 ms, then twice as
+   * long each time, up to 30 s, and younger events of the same actor wait for it. `ackWaitMs`: how long a process that says
+   * nothing any more keeps its events.
    */
   consume(
     machine: string,

@@ -307,6 +307,24 @@ describe('failure', () => {
     expect(consumption.counts.failed).toBe(2)
   })
 
+  test('however often handlers throw, the events of one actor are done in order', async () => {
+    const done: Record<string, number[]> = {}
+    const tries = new Map<unknown, number>()
+    const failing = new Set([0, 3, 7, 8, 15, 16, 21, 28, 34])
+    const handle: Handle = async ({ instance, event: { n } }) => {
+      const tried = tries.get(n) ?? 0
+      tries.set(n, tried + 1)
+      if (tried === 0 && failing.has(n as number)) throw new Error('not today')
+      done[instance] ??= []
+      done[instance].push(n as number)
+    }
+    const consumption = await listen(handle, { concurrency: 3 })
+    for (let n = 0; n < 40; n++) await post(`i${n % 4}`, n)
+    await waitFor(async () => (await stored()) === 0)
+    expect(consumption.counts).toMatchObject({ handled: 40, failed: failing.size })
+    for (const order of Object.values(done)) expect(order).toEqual(order.toSorted((a, b) => a - b))
+  })
+
   test('a handler that works longer than the acknowledgement may take keeps its event, and those behind it', async () => {
     const { handle, heard, deliveries } = listener(async ({ event }) => {
       if (event['n'] === 1) await new Promise((resolve) => setTimeout(resolve, 1_500))
