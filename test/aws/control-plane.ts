@@ -14,7 +14,7 @@ import { openCode } from '../../bus/code.ts'
 import { openBus } from '../../bus/connection.ts'
 import { openDurableInbox } from '../../bus/durable-inbox.ts'
 import { openFunctions } from '../../bus/functions.ts'
-import { refuse } from '../../edges/aws/errors.ts'
+import { checkPayload, payloadOrEmptyObject } from '../../edges/aws/invoke.ts'
 import { systemClock } from '../../edges/clock.ts'
 import { openHttpDoor } from '../../edges/http-door.ts'
 import type { FunctionRecord } from '../../machines/function.ts'
@@ -34,6 +34,14 @@ export const createInput = (name: string) =>
     Handler: 'index.handler',
     Code: { ZipFile: zip },
   }) as const
+
+const echo = {
+  kind: 'result',
+  status: 200,
+  executedVersion: '$LATEST',
+  functionError: undefined,
+  logResult: undefined,
+} as const
 
 export type ControlPlane = {
   client: LambdaClient
@@ -92,8 +100,15 @@ export async function startControlPlane(): Promise<ControlPlane> {
     newId: randomUUID,
     log,
     door: {
-      invoke: (_, answer) =>
-        answer({ kind: 'refused', refusal: refuse('ServiceException', 'nobody runs functions') }),
+      // Every function gives back its event: it is not functions that are tested here.
+      invoke: ({ payload }, answer) => {
+        const bad = checkPayload(payload)
+        answer(
+          bad === undefined
+            ? { ...echo, payload: payloadOrEmptyObject(payload) }
+            : { kind: 'refused', refusal: bad },
+        )
+      },
       operate: (operation, input) => operate(bus, registry, operation, input),
       storeCode: (bytes) => storePackage(counted, bytes),
       code: code.get,
