@@ -57,7 +57,7 @@ afterAll(async () => {
 type Seen = { n: number; beganMs: number; tookMs: number; ok: boolean; error?: string }
 
 /** Invokes over NATS, `lanes` at a time, until it is told to stop. */
-function load(lanes: number) {
+function load(lanes: number, timeoutMs: number) {
   const seen: Seen[] = []
   let stopped = false
   let next = 0
@@ -66,7 +66,7 @@ function load(lanes: number) {
       const n = next++
       const beganMs = performance.now()
       const outcome = await bus.request('lambus.invoke.works', JSON.stringify({ n }), {
-        timeoutMs: 5_000,
+        timeoutMs,
       })
       const tookMs = performance.now() - beganMs
       const error =
@@ -90,7 +90,8 @@ describe('with one of two killed under load', () => {
   test.each(['placement', 'control-plane', 'worker-manager', 'worker', 'front-end'] as const)(
     '%s: work goes on in less than 2 s, and nobody waits longer',
     async (role) => {
-      const traffic = load(8)
+      // Nobody answers what a dead front end had in hand: its callers' own timeout does.
+      const traffic = load(8, role === 'front-end' ? 1_000 : 5_000)
       await wait(1_500)
       const killedAtMs = performance.now()
       const [victim] = of(role)
@@ -106,8 +107,7 @@ describe('with one of two killed under load', () => {
       )
       expect(after.filter(({ ok }) => ok).length).toBeGreaterThan(100)
       expect(lastFailureMs).toBeLessThan(2_000)
-      // A front end that dies takes its own requests with it: nobody can answer those, and the caller's timeout ends them.
-      if (role !== 'front-end') expect(slowestMs).toBeLessThan(2_000)
+      expect(slowestMs).toBeLessThan(2_000)
       await startRole(role)
     },
     60_000,
