@@ -5,7 +5,7 @@
  * machine is not equally fast in all rounds; what is quoted is the median of those comparisons.
  */
 import { existsSync, readFileSync } from 'node:fs'
-import { cpus, release, totalmem, type } from 'node:os'
+import { cpus, loadavg, release, totalmem, type } from 'node:os'
 import { findNatsServer } from '../../bus/server-binary.ts'
 import type { Answer, Figures, Question, Reach, Row } from './question.ts'
 
@@ -128,5 +128,7 @@ export async function machine(): Promise<string> {
     `${type()} ${/^\d+\.\d+/.exec(release())?.[0] ?? ''}`,
     `Node ${process.versions.node}`,
     `nats-server ${version}`,
+    // The machine may have others to serve: high figures here are a warning about all the others.
+    `load average before the run ${loadavg()[0]?.toFixed(1)}`,
   ].join(', ')
 }
