@@ -82,7 +82,7 @@ export function openPools(binding: PoolsBinding): Pools {
         })
         if (outcome === 'timeout') return
         const isGone = outcome === 'no responders' || !outcome.json<SandboxAnswer>().isHere
-        if (isGone) pools.send(pool, { type: 'stopped', sandboxId })
+        if (isGone) pools.send(pool, { type: 'stopped', sandboxId, workerId })
       },
     },
     ended: (pool) => forget(pool),

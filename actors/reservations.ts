@@ -55,7 +55,7 @@ export function openReservations(binding: ReservationsBinding): Reservations {
       redirect: ({ requestId }) => binding.redirected(requestId),
       ask: ({ count }, pool) => tell(pool, { type: 'want', frontEnd: frontEndId, count }),
       giveBack: ({ seats }, pool) => release(pool, seats),
-      reportLost: ({ seat }, pool) => tell(pool, { type: 'doubted', seat }),
+      reportLost: ({ seat }, pool) => tell(pool, { type: 'doubted', frontEnd: frontEndId, seat }),
     },
   })
 

@@ -168,7 +168,7 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
         tell(id, { type: 'freed', sandboxId: id, workerId, atMs: clock.nowMs() }),
       reportStopped: ({ reason }, id) => {
         log.debug({ sandboxId: id, reason }, 'sandbox stopped')
-        tell(id, { type: 'stopped', sandboxId: id })
+        tell(id, { type: 'stopped', sandboxId: id, workerId })
       },
     },
     ended: (id) => {

@@ -6,8 +6,8 @@
 import type { Seat } from './reservations.ts'
 
 /**
- * `placing`: room is being looked for or it starts. `unwanted`: it starts, but whoever wanted it has been served.
- * `free`, `held`: initialised. `doubtful`: its holder is dead or has lost sight of it, and its worker has been asked.
+ * `placing`: room is being looked for or it starts. `free`, `held`: initialised. `unwanted`: to be stopped, and not known
+ * to be gone yet. `doubtful`: its holder is dead or has lost sight of it, and its worker has been asked.
  */
 export type Standing =
   | { is: 'placing' }
@@ -56,6 +56,14 @@ export function stand(ledger: Ledger, sandboxId: string, change: Partial<Entry>)
   const entry = ledger.sandboxes[sandboxId]
   if (entry === undefined) return ledger
   return { ...ledger, sandboxes: { ...ledger.sandboxes, [sandboxId]: { ...entry, ...change } } }
+}
+
+/** The same ledger where everything that `isMeant` is unwanted. */
+export function callOff(ledger: Ledger, isMeant: (entry: Entry, id: string) => boolean): Ledger {
+  const sandboxes = Object.entries(ledger.sandboxes).map(([id, entry]): [string, Entry] =>
+    isMeant(entry, id) ? [id, { ...entry, standing: { is: 'unwanted' } }] : [id, entry],
+  )
+  return { ...ledger, sandboxes: Object.fromEntries(sandboxes) }
 }
 
 export function drop(ledger: Ledger, isDropped: (entry: Entry, id: string) => boolean): Ledger {
@@ -115,19 +123,12 @@ export function grow(
 }
 
 /** Sandboxes that are coming and that nobody waits for any more; the last to come first. */
-export function shrink(ledger: Ledger): { ledger: Ledger; surplus: (Seat & { known: boolean })[] } {
+export function shrink(ledger: Ledger): { ledger: Ledger; surplus: string[] } {
   const coming = Object.entries(ledger.sandboxes).filter(
     ([, { standing }]) => standing.is === 'placing',
   )
-  const surplus = coming.slice(coming.length - Math.max(0, coming.length - wanted(ledger)))
-  const sandboxes = { ...ledger.sandboxes }
-  for (const [id, entry] of surplus) sandboxes[id] = { ...entry, standing: { is: 'unwanted' } }
-  return {
-    ledger: { ...ledger, sandboxes },
-    surplus: surplus.map(([sandboxId, { workerId }]) => ({
-      sandboxId,
-      workerId,
-      known: workerId !== '',
-    })),
-  }
+  const surplus = coming
+    .slice(coming.length - Math.max(0, coming.length - wanted(ledger)))
+    .map(([id]) => id)
+  return { ledger: callOff(ledger, (_, id) => surplus.includes(id)), surplus }
 }

@@ -12,8 +12,10 @@
 import { assign, setup } from 'xstate'
 import { effect, withEffects } from './effect.ts'
 import {
+  callOff,
   countOf,
   drop,
+  type Entry,
   emptyLedger,
   type Found,
   type Grant,
@@ -48,13 +50,14 @@ export type PoolEvent =
   | { type: 'want'; frontEnd: string; count: number }
   | { type: 'released'; frontEnd: string; seats: Seat[]; atMs: number }
   /** Its holder has lost sight of it. */
-  | { type: 'doubted'; seat: Seat }
+  | { type: 'doubted'; frontEnd: string; seat: Seat }
   | { type: 'placed'; sandboxId: string; workerId: string }
   | { type: 'noRoom'; sandboxId: string }
   | { type: 'ready'; sandboxId: string; workerId: string; atMs: number }
   /** A worker says that a doubtful sandbox is not in use. */
   | { type: 'freed'; sandboxId: string; workerId: string; atMs: number }
-  | { type: 'stopped'; sandboxId: string }
+  /** On that worker: another one may run a twin, when placement gave up the first and asked the next. */
+  | { type: 'stopped'; sandboxId: string; workerId: string }
   | { type: 'frontEndGone'; frontEnd: string }
   | { type: 'workerGone'; workerId: string }
   | { type: 'workerDraining'; workerId: string }
@@ -69,7 +72,7 @@ const effects = {
   place: effect<{ sandboxId: string }>(),
   /** Stops a sandbox, or calls it off if it has not started yet. */
   stop: effect<Seat>(),
-  /** Asks a worker whether a sandbox is in use; ends in `freed` or `stopped`. */
+  /** Asks a worker for a sandbox: `freed` if it is not in use, `stopped` if it is not there, else nothing. */
   reclaim: effect<Seat>(),
   recall: effect<{ frontEnd: string; count: number }>(),
   throttle: effect<{ frontEnd: string; count: number }>(),
@@ -96,15 +99,21 @@ function record(ledger: Ledger, event: PoolEvent): Ledger {
         ledger,
       )
     case 'doubted':
-      return stand(ledger, event.seat.sandboxId, { standing: { is: 'doubtful' } })
+      return isHeldBy(ledger, event.seat.sandboxId, event.frontEnd)
+        ? stand(ledger, event.seat.sandboxId, { standing: { is: 'doubtful' } })
+        : ledger
     case 'placed':
-      return stand(ledger, event.sandboxId, { workerId: event.workerId })
+      return ledger.sandboxes[event.sandboxId]?.workerId === ''
+        ? stand(ledger, event.sandboxId, { workerId: event.workerId })
+        : ledger
     case 'noRoom':
+      // The answer may come after the sandbox itself.
+      return drop(ledger, ({ workerId }, id) => id === event.sandboxId && workerId === '')
     case 'stopped':
-      return drop(ledger, (_, id) => id === event.sandboxId)
+      return isStray(ledger, event) ? ledger : drop(ledger, (_, id) => id === event.sandboxId)
     case 'ready':
     case 'freed':
-      return isUsable(ledger, event.sandboxId)
+      return isUsable(ledger, event)
         ? stand(ledger, event.sandboxId, {
             workerId: event.workerId,
             standing: { is: 'free', sinceMs: event.atMs },
@@ -139,8 +148,51 @@ const isHeldBy = (ledger: Ledger, sandboxId: string, frontEnd: string): boolean 
 }
 
 /** A late `ready` of a sandbox that somebody already holds would give it to two. */
-const isUsable = (ledger: Ledger, sandboxId: string): boolean =>
-  ['placing', 'unwanted', 'doubtful'].includes(ledger.sandboxes[sandboxId]?.standing.is ?? '')
+const isUsable = (ledger: Ledger, seat: Seat): boolean =>
+  !isStray(ledger, seat) &&
+  ['placing', 'doubtful'].includes(ledger.sandboxes[seat.sandboxId]?.standing.is ?? '')
+
+/** Runs where the ledger does not know of it. */
+const isStray = ({ sandboxes }: Ledger, { sandboxId, workerId }: Seat): boolean => {
+  const entry = sandboxes[sandboxId]
+  return entry === undefined || (entry.workerId !== '' && entry.workerId !== workerId)
+}
+
+/** Sandboxes that an event shows to be running and that should not be. */
+function undesired(ledger: Ledger, event: PoolEvent): Seat[] {
+  const isUnwanted = ({ sandboxId }: Seat) =>
+    ledger.sandboxes[sandboxId]?.standing.is === 'unwanted'
+  const isUndesired = (seat: Seat) => isStray(ledger, seat) || isUnwanted(seat)
+  switch (event.type) {
+    case 'placed':
+    case 'ready':
+    case 'freed': {
+      const { sandboxId, workerId } = event
+      return [{ sandboxId, workerId }].filter(isUndesired)
+    }
+    case 'released':
+      return event.seats.filter((seat) => isStray(ledger, seat))
+    default:
+      return []
+  }
+}
+
+type StopAsked = { type: 'stop'; params: Seat }
+
+/** Asks for the end of all that `isMeant`; what no worker has accepted yet is asked to end when one has. */
+function stopAll(
+  ledger: Ledger,
+  isMeant: (entry: Entry, id: string) => boolean,
+  enqueue: (action: StopAsked) => void,
+): Ledger {
+  for (const [sandboxId, entry] of Object.entries(ledger.sandboxes)) {
+    const { workerId } = entry
+    if (isMeant(entry, sandboxId) && workerId !== '') {
+      enqueue({ type: 'stop', params: { sandboxId, workerId } })
+    }
+  }
+  return callOff(ledger, isMeant)
+}
 
 const base = setup({
   types: {} as { input: PoolInput; context: Context; events: PoolEvent },
@@ -154,6 +206,8 @@ const base = setup({
       total(ledger) >= limit && wanted(ledger) > countOf(ledger, 'placing', 'unwanted'),
     isBelowLimit: ({ context: { ledger, limit } }) =>
       total(ledger) < limit || wanted(ledger) <= countOf(ledger, 'placing', 'unwanted'),
+    isStillPlacing: ({ context: { ledger }, event }) =>
+      event.type === 'noRoom' && ledger.sandboxes[event.sandboxId]?.standing.is === 'placing',
     isEmpty: ({ context: { ledger } }) => total(ledger) === 0,
     isUnused: ({ context: { ledger } }) => total(ledger) === 0 && wanted(ledger) === 0,
   },
@@ -179,75 +233,43 @@ const machine = base
       callOffSurplus: base.enqueueActions(({ context, enqueue }) => {
         const { ledger, surplus } = shrink(context.ledger)
         if (surplus.length === 0) return
+        stopAll(context.ledger, (_, id) => surplus.includes(id), enqueue)
         enqueue.assign({ ledger })
-        for (const { known, ...seat } of surplus) {
-          if (known) enqueue({ type: 'stop', params: seat })
-        }
       }),
-      /** One that was called off before a worker was found for it is called off again, now that there is one. */
-      stopUnwanted: base.enqueueActions(({ context, event, enqueue }) => {
-        if (event.type !== 'placed') return
-        const entry = context.ledger.sandboxes[event.sandboxId]
-        if (entry === undefined || entry.standing.is === 'unwanted') {
-          enqueue({
-            type: 'stop',
-            params: { sandboxId: event.sandboxId, workerId: event.workerId },
-          })
-        }
+      stopUndesired: base.enqueueActions(({ context, event, enqueue }) => {
+        for (const seat of undesired(context.ledger, event)) enqueue({ type: 'stop', params: seat })
       }),
-      /** Sandboxes that nobody knows the state of: their workers do. */
-      reclaimDoubtful: base.enqueueActions(({ context, enqueue }) => {
-        for (const seat of seatsThat(context.ledger, 'doubtful', anywhere)) {
-          enqueue({ type: 'reclaim', params: seat })
+      /** What should have been heard of by now, if no message was lost: its worker knows. */
+      reclaimUncertain: base.enqueueActions(({ context, enqueue }) => {
+        for (const is of ['doubtful', 'placing', 'unwanted']) {
+          for (const seat of seatsThat(context.ledger, is, (workerId) => workerId !== '')) {
+            enqueue({ type: 'reclaim', params: seat })
+          }
         }
       }),
       stopIdle: base.enqueueActions(({ context, event, enqueue }) => {
         if (event.type !== 'tick') return
-        const isIdle = (sandboxId: string) => {
-          const standing = context.ledger.sandboxes[sandboxId]?.standing
-          return standing?.is === 'free' && standing.sinceMs + context.keepAliveMs <= event.atMs
-        }
-        const idle = seatsThat(context.ledger, 'free', anywhere).filter((seat) =>
-          isIdle(seat.sandboxId),
-        )
-        for (const seat of idle) enqueue({ type: 'stop', params: seat })
-        enqueue.assign({ ledger: drop(context.ledger, (_, id) => isIdle(id)) })
+        const isIdle = ({ standing }: Entry) =>
+          standing.is === 'free' && standing.sinceMs + context.keepAliveMs <= event.atMs
+        enqueue.assign({ ledger: stopAll(context.ledger, isIdle, enqueue) })
       }),
       stopFree: base.enqueueActions(({ context, enqueue }) => {
-        for (const seat of seatsThat(context.ledger, 'free', anywhere)) {
-          enqueue({ type: 'stop', params: seat })
-        }
-        enqueue.assign({ ledger: drop(context.ledger, ({ standing }) => standing.is === 'free') })
+        const isFree = ({ standing }: Entry) => standing.is === 'free'
+        enqueue.assign({ ledger: stopAll(context.ledger, isFree, enqueue) })
       }),
       stopLeaving: base.enqueueActions(({ context: { ledger }, enqueue }) => {
         if (ledger.leaving.length === 0) return
-        const isLeaving = (workerId: string) => ledger.leaving.includes(workerId)
-        for (const seat of seatsThat(ledger, 'free', isLeaving)) {
-          enqueue({ type: 'stop', params: seat })
-        }
-        enqueue.assign({
-          ledger: drop(
-            ledger,
-            ({ standing, workerId }) => standing.is === 'free' && isLeaving(workerId),
-          ),
-        })
+        const isLeaving = ({ standing, workerId }: Entry) =>
+          standing.is === 'free' && ledger.leaving.includes(workerId)
+        enqueue.assign({ ledger: stopAll(ledger, isLeaving, enqueue) })
       }),
       callOffAll: base.enqueueActions(({ context, enqueue }) => {
-        const coming = [
-          ...seatsThat(context.ledger, 'placing', anywhere),
-          ...seatsThat(context.ledger, 'unwanted', anywhere),
-        ]
-        for (const seat of coming) {
-          if (seat.workerId !== '') enqueue({ type: 'stop', params: seat })
-        }
-        enqueue.assign({
-          ledger: drop(context.ledger, ({ standing }) =>
-            ['placing', 'unwanted'].includes(standing.is),
-          ),
-        })
+        const isComing = ({ standing }: Entry) => standing.is === 'placing'
+        enqueue.assign({ ledger: stopAll(context.ledger, isComing, enqueue) })
       }),
       recallIdle: base.enqueueActions(({ context: { ledger }, enqueue }) => {
         const count = wanted(ledger) - countOf(ledger, 'placing')
+        if (count <= 0) return
         const holders = new Set(
           Object.values(ledger.sandboxes).flatMap(({ standing }) =>
             standing.is === 'held' ? [standing.frontEnd] : [],
@@ -259,13 +281,18 @@ const machine = base
           }
         }
       }),
-      throttleRest: base.enqueueActions(({ context: { ledger }, enqueue }) => {
+      /** Those that no sandbox is coming for; the others go on waiting. */
+      throttleRest: base.enqueueActions(({ context, enqueue }) => {
+        let { ledger } = context
         let excess = wanted(ledger) - countOf(ledger, 'placing', 'unwanted')
         for (const [frontEnd, count] of Object.entries(ledger.wants)) {
-          const refused = Math.min(count, excess)
-          if (refused > 0) enqueue({ type: 'throttle', params: { frontEnd, count: refused } })
+          const refused = Math.min(count, Math.max(0, excess))
+          if (refused === 0) continue
+          enqueue({ type: 'throttle', params: { frontEnd, count: refused } })
+          ledger = want(ledger, frontEnd, count - refused)
           excess -= refused
         }
+        enqueue.assign({ ledger })
       }),
     },
   })
@@ -276,16 +303,20 @@ const machine = base
       ledger: found.length === 0 ? emptyLedger : rebuiltLedger(found),
     }),
     initial: 'serving',
-    entry: 'reclaimDoubtful',
+    entry: 'reclaimUncertain',
     on: {
       retired: '.draining',
       workerDraining: { actions: ['record', 'stopLeaving'] },
-      tick: { actions: ['stopIdle', 'reclaimDoubtful'] },
-      released: { actions: ['record', 'stopLeaving', 'grantFree', 'callOffSurplus'] },
-      ready: { actions: ['record', 'stopLeaving', 'grantFree'] },
-      freed: { actions: ['record', 'stopLeaving', 'grantFree', 'callOffSurplus'] },
+      tick: { actions: ['reclaimUncertain', 'stopIdle'] },
+      released: {
+        actions: ['stopUndesired', 'record', 'stopLeaving', 'grantFree', 'callOffSurplus'],
+      },
+      ready: { actions: ['stopUndesired', 'record', 'stopLeaving', 'grantFree'] },
+      freed: {
+        actions: ['stopUndesired', 'record', 'stopLeaving', 'grantFree', 'callOffSurplus'],
+      },
       doubted: { actions: ['record', { type: 'reclaim', params: ({ event }) => event.seat }] },
-      placed: { actions: ['stopUnwanted', 'record'] },
+      placed: { actions: ['stopUndesired', 'record'] },
     },
     states: {
       serving: {
@@ -295,11 +326,14 @@ const machine = base
           want: { actions: ['record', 'grantFree', 'placeMissing', 'callOffSurplus'] },
           stopped: { actions: ['record', 'placeMissing'] },
           workerGone: { actions: ['record', 'placeMissing'] },
-          frontEndGone: { actions: ['record', 'reclaimDoubtful', 'callOffSurplus'] },
-          noRoom: { target: 'crowded', actions: 'record' },
+          frontEndGone: { actions: ['record', 'reclaimUncertain', 'callOffSurplus'] },
+          noRoom: [
+            { guard: 'isStillPlacing', target: 'crowded', actions: 'record' },
+            { actions: 'record' },
+          ],
           tick: [
             { guard: 'isUnused', target: 'over' },
-            { actions: ['stopIdle', 'reclaimDoubtful'] },
+            { actions: ['reclaimUncertain', 'stopIdle'] },
           ],
         },
       },
@@ -309,13 +343,16 @@ const machine = base
         entry: 'recallIdle',
         always: { guard: 'isBelowLimit', target: 'serving' },
         on: {
-          want: { actions: ['record', 'grantFree'] },
+          want: { actions: ['record', 'grantFree', 'callOffSurplus'] },
           stopped: { target: 'serving', actions: ['record', 'placeMissing'] },
           workerGone: { target: 'serving', actions: ['record', 'placeMissing'] },
-          frontEndGone: { actions: ['record', 'reclaimDoubtful', 'callOffSurplus'] },
-          noRoom: { target: 'crowded', actions: 'record' },
+          frontEndGone: { actions: ['record', 'reclaimUncertain', 'callOffSurplus'] },
+          noRoom: [
+            { guard: 'isStillPlacing', target: 'crowded', actions: 'record' },
+            { actions: 'record' },
+          ],
         },
-        after: { grace: { target: 'serving', actions: ['throttleRest', 'forgetWants'] } },
+        after: { grace: { target: 'serving', actions: 'throttleRest' } },
       },
       crowded: {
         description: 'No worker had room a moment ago; who waits takes what comes back.',
@@ -324,7 +361,7 @@ const machine = base
           want: { actions: ['record', 'grantFree'] },
           stopped: { actions: 'record' },
           workerGone: { actions: 'record' },
-          frontEndGone: { actions: ['record', 'reclaimDoubtful', 'callOffSurplus'] },
+          frontEndGone: { actions: ['record', 'reclaimUncertain', 'callOffSurplus'] },
           noRoom: { actions: 'record' },
         },
         after: { roomAgain: { target: 'serving', actions: 'placeMissing' } },
@@ -335,13 +372,13 @@ const machine = base
         always: { guard: 'isEmpty', target: 'over' },
         on: {
           want: {},
-          released: { actions: ['record', 'stopFree'] },
-          ready: { actions: ['record', 'stopFree'] },
-          freed: { actions: ['record', 'stopFree'] },
+          released: { actions: ['stopUndesired', 'record', 'stopFree'] },
+          ready: { actions: ['stopUndesired', 'record', 'stopFree'] },
+          freed: { actions: ['stopUndesired', 'record', 'stopFree'] },
           stopped: { actions: 'record' },
           noRoom: { actions: 'record' },
           workerGone: { actions: 'record' },
-          frontEndGone: { actions: ['record', 'reclaimDoubtful'] },
+          frontEndGone: { actions: ['record', 'reclaimUncertain'] },
         },
       },
       over: { type: 'final', description: 'No sandbox is left.' },

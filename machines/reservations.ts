@@ -87,7 +87,10 @@ const base = setup({
         : {},
     ),
     payOwed: assign(({ context }) => ({ owed: context.owed - 1, busy: context.busy - 1 })),
-    oneLessBusy: assign(({ context }) => ({ busy: context.busy - 1 })),
+    oneLessBusy: assign(({ context }) => ({
+      busy: context.busy - 1,
+      owed: Math.min(context.owed, context.busy - 1),
+    })),
     rememberTold: assign(({ context }) => ({ told: context.waiting.length })),
   },
   guards: {

@@ -1,0 +1,425 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import {
+  type ReservationsEvent,
+  reservationsMachine,
+  type Seat,
+} from '../../machines/reservations.ts'
+import { live, type Taken } from './life.ts'
+import { storyOf } from './story.ts'
+
+const input = { askAgainMs: 200 }
+const story = storyOf(reservationsMachine, input)
+
+const seatOf = (sandboxId: string, workerId = 'w1'): Seat => ({ sandboxId, workerId })
+const wanted = (requestId: string): ReservationsEvent => ({ type: 'wanted', requestId })
+const withdrawn = (requestId: string): ReservationsEvent => ({ type: 'withdrawn', requestId })
+const granted = (...ids: string[]): ReservationsEvent => ({
+  type: 'granted',
+  seats: ids.map((id) => seatOf(id)),
+})
+const finished = (id: string): ReservationsEvent => ({ type: 'finished', seat: seatOf(id) })
+const lost = (id: string): ReservationsEvent => ({ type: 'lost', seat: seatOf(id) })
+const throttled = (count: number): ReservationsEvent => ({
+  type: 'throttled',
+  count,
+  reason: 'too many',
+})
+const recalled = (count: number): ReservationsEvent => ({ type: 'recalled', count })
+const workerGone: ReservationsEvent = { type: 'workerGone', workerId: 'w1' }
+const workerDraining: ReservationsEvent = { type: 'workerDraining', workerId: 'w1' }
+const aged: ReservationsEvent = { type: 'aged' }
+const superseded: ReservationsEvent = { type: 'superseded' }
+
+test('the first invocation asks the pool, the next one takes the seat that came back', () => {
+  expect(
+    story(wanted('r1'), granted('s1'), finished('s1'), wanted('r2'), 'askAgain', finished('s1')),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)         → content
+    wanted r1       → asking   ask 1, wait 200 ms
+    granted [s1/w1] → asking   seat r1 s1/w1
+    finished s1/w1  → asking
+    wanted r2       → asking   seat r2 s1/w1
+    askAgain        → content  stop waiting, ask 0
+    finished s1/w1  → content
+    "
+  `)
+})
+
+test('a wish that still holds is said again, and its end is said once', () => {
+  expect(
+    story(wanted('r1'), 'askAgain', wanted('r2'), withdrawn('r1'), withdrawn('r2'), 'askAgain'),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)      → content
+    wanted r1    → asking   ask 1, wait 200 ms
+    askAgain     → asking   stop waiting, ask 1, wait 200 ms
+    wanted r2    → asking   ask 2
+    withdrawn r1 → asking
+    withdrawn r2 → asking
+    askAgain     → content  stop waiting, ask 0
+    "
+  `)
+})
+
+test('the pool hears of a higher wish at once, of a lower one when it is said again', () => {
+  expect(
+    story(wanted('r1'), wanted('r2'), granted('s1'), wanted('r3'), 'askAgain', granted('s2', 's3')),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)               → content
+    wanted r1             → asking   ask 1, wait 200 ms
+    wanted r2             → asking   ask 2
+    granted [s1/w1]       → asking   seat r1 s1/w1
+    wanted r3             → asking   ask 2
+    askAgain              → asking   stop waiting, ask 2, wait 200 ms
+    granted [s2/w1 s3/w1] → asking   seat r2 s2/w1, seat r3 s3/w1
+    "
+  `)
+})
+
+test('a seat that comes back goes to whoever waits longest', () => {
+  expect(
+    story(wanted('r1'), granted('s1'), wanted('r2'), wanted('r3'), finished('s1'), finished('s1')),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)         → content
+    wanted r1       → asking   ask 1, wait 200 ms
+    granted [s1/w1] → asking   seat r1 s1/w1
+    wanted r2       → asking   ask 1
+    wanted r3       → asking   ask 2
+    finished s1/w1  → asking   seat r2 s1/w1
+    finished s1/w1  → asking   seat r3 s1/w1
+    "
+  `)
+})
+
+test('a seat that is granted when nobody waits any more is kept for the next, or aged back', () => {
+  expect(
+    story(wanted('r1'), withdrawn('r1'), granted('s1'), 'askAgain', aged, aged, aged),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)         → content
+    wanted r1       → asking   ask 1, wait 200 ms
+    withdrawn r1    → asking
+    granted [s1/w1] → asking
+    askAgain        → content  stop waiting, ask 0
+    aged            → content
+    aged            → content  giveBack [s1/w1]
+    aged            → over
+    "
+  `)
+})
+
+test('the seat used last is taken first, so that the others can go back', () => {
+  expect(
+    story(
+      wanted('r1'),
+      wanted('r2'),
+      granted('s1', 's2'),
+      finished('s1'),
+      finished('s2'),
+      aged,
+      wanted('r3'),
+      finished('s2'),
+      aged,
+      aged,
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)               → content
+    wanted r1             → asking   ask 1, wait 200 ms
+    wanted r2             → asking   ask 2
+    granted [s1/w1 s2/w1] → asking   seat r1 s1/w1, seat r2 s2/w1
+    finished s1/w1        → asking
+    finished s2/w1        → asking
+    aged                  → asking
+    wanted r3             → asking   seat r3 s2/w1
+    finished s2/w1        → asking
+    aged                  → asking   giveBack [s1/w1]
+    aged                  → asking   giveBack [s2/w1]
+    "
+  `)
+})
+
+test('those who came last are throttled, the others go on waiting', () => {
+  expect(
+    story(wanted('r1'), wanted('r2'), wanted('r3'), throttled(2), granted('s1')),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)              → content
+    wanted r1            → asking   ask 1, wait 200 ms
+    wanted r2            → asking   ask 2
+    wanted r3            → asking   ask 3
+    throttled 2 too many → asking   throttle r2 too many, throttle r3 too many
+    granted [s1/w1]      → asking   seat r1 s1/w1
+    "
+  `)
+})
+
+test('a refusal of more than wait refuses those who do', () => {
+  expect(story(wanted('r1'), throttled(5), throttled(1), 'askAgain')).toMatchInlineSnapshot(`
+    "
+    (start)              → content
+    wanted r1            → asking   ask 1, wait 200 ms
+    throttled 5 too many → asking   throttle r1 too many
+    throttled 1 too many → asking
+    askAgain             → content  stop waiting, ask 0
+    "
+  `)
+})
+
+test('seats that are called back go back free ones first, then the next to be free', () => {
+  expect(
+    story(
+      wanted('r1'),
+      wanted('r2'),
+      wanted('r3'),
+      granted('s1', 's2', 's3'),
+      finished('s1'),
+      recalled(2),
+      finished('s2'),
+      finished('s3'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)                     → content
+    wanted r1                   → asking   ask 1, wait 200 ms
+    wanted r2                   → asking   ask 2
+    wanted r3                   → asking   ask 3
+    granted [s1/w1 s2/w1 s3/w1] → asking   seat r1 s1/w1, seat r2 s2/w1, seat r3 s3/w1
+    finished s1/w1              → asking
+    recalled 2                  → asking   giveBack [s1/w1]
+    finished s2/w1              → asking   giveBack [s2/w1]
+    finished s3/w1              → asking
+    "
+  `)
+})
+
+test('a seat that is lost is not owed any more', () => {
+  expect(
+    story(
+      wanted('r1'),
+      granted('s1'),
+      recalled(1),
+      lost('s1'),
+      wanted('r2'),
+      granted('s2'),
+      finished('s2'),
+      'askAgain',
+      wanted('r3'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)         → content
+    wanted r1       → asking   ask 1, wait 200 ms
+    granted [s1/w1] → asking   seat r1 s1/w1
+    recalled 1      → asking
+    lost s1/w1      → asking   reportLost s1/w1
+    wanted r2       → asking   ask 1
+    granted [s2/w1] → asking   seat r2 s2/w1
+    finished s2/w1  → asking
+    askAgain        → content  stop waiting, ask 0
+    wanted r3       → content  seat r3 s2/w1
+    "
+  `)
+})
+
+test('seats on a dead worker are no more, and those on a leaving worker go back', () => {
+  expect(
+    story(wanted('r1'), wanted('r2'), granted('s1', 's2'), finished('s1'), workerGone, lost('s2')),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)               → content
+    wanted r1             → asking   ask 1, wait 200 ms
+    wanted r2             → asking   ask 2
+    granted [s1/w1 s2/w1] → asking   seat r1 s1/w1, seat r2 s2/w1
+    finished s1/w1        → asking
+    workerGone w1         → asking
+    lost s2/w1            → asking   reportLost s2/w1
+    "
+  `)
+  expect(
+    story(
+      wanted('r1'),
+      wanted('r2'),
+      granted('s1', 's2'),
+      finished('s1'),
+      workerDraining,
+      finished('s2'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)               → content
+    wanted r1             → asking   ask 1, wait 200 ms
+    wanted r2             → asking   ask 2
+    granted [s1/w1 s2/w1] → asking   seat r1 s1/w1, seat r2 s2/w1
+    finished s1/w1        → asking
+    workerDraining w1     → asking   giveBack [s1/w1]
+    finished s2/w1        → asking   giveBack [s2/w1]
+    "
+  `)
+})
+
+test('when another generation serves, who waits is sent there, and what runs may finish', () => {
+  expect(
+    story(
+      wanted('r1'),
+      wanted('r2'),
+      granted('s1', 's2'),
+      finished('s2'),
+      wanted('r3'),
+      wanted('r4'),
+      superseded,
+      wanted('r5'),
+      granted('s3'),
+      finished('s2'),
+      finished('s1'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)               → content
+    wanted r1             → asking    ask 1, wait 200 ms
+    wanted r2             → asking    ask 2
+    granted [s1/w1 s2/w1] → asking    seat r1 s1/w1, seat r2 s2/w1
+    finished s2/w1        → asking
+    wanted r3             → asking    seat r3 s2/w1
+    wanted r4             → asking    ask 1
+    superseded            → retiring  stop waiting, redirect r4
+    wanted r5             → retiring  redirect r5
+    granted [s3/w1]       → retiring  giveBack [s3/w1]
+    finished s2/w1        → retiring  giveBack [s2/w1]
+    finished s1/w1        → over      giveBack [s1/w1]
+    "
+  `)
+})
+
+test('reservations that are not used any more are over', () => {
+  expect(
+    story(wanted('r1'), granted('s1'), finished('s1'), 'askAgain', aged, aged, aged),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)         → content
+    wanted r1       → asking   ask 1, wait 200 ms
+    granted [s1/w1] → asking   seat r1 s1/w1
+    finished s1/w1  → asking
+    askAgain        → content  stop waiting, ask 0
+    aged            → content
+    aged            → content  giveBack [s1/w1]
+    aged            → over
+    "
+  `)
+  expect(story(superseded)).toMatchInlineSnapshot(`
+    "
+    (start)    → content
+    superseded → over
+    "
+  `)
+})
+
+type Step =
+  | 'wanted'
+  | 'withdrawn'
+  | 'finished'
+  | 'lost'
+  | 'granted'
+  | 'a timer rings'
+  | ReservationsEvent
+
+const anyStep: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 6, arbitrary: fc.constant<Step>('wanted') },
+  { weight: 4, arbitrary: fc.constantFrom<Step>('finished', 'granted', 'a timer rings') },
+  {
+    weight: 2,
+    arbitrary: fc.constantFrom<Step>('withdrawn', 'lost', aged, workerGone, workerDraining),
+  },
+  { weight: 2, arbitrary: fc.nat(4).map((count) => throttled(count)) },
+  { weight: 2, arbitrary: fc.nat(4).map((count) => recalled(count)) },
+  { weight: 1, arbitrary: fc.constant<Step>(superseded) },
+)
+
+test('every request is seated, throttled, redirected or withdrawn exactly once; every seat goes back once', () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(anyStep, fc.nat(9)), { maxLength: 80 }), (script) => {
+      const life = live(reservationsMachine, input)
+      const waiting: string[] = []
+      const busy: Seat[] = []
+      /** Given to us and neither given back nor lost. */
+      const ours = new Set<string>()
+      const dead = new Set<string>()
+      let count = 0
+      const check = ({ asked }: Taken) => {
+        for (const { type, params } of asked) {
+          const { requestId, seat, seats } = params as {
+            requestId: string
+            seat: Seat
+            seats: Seat[]
+          }
+          if (type === 'seat' || type === 'throttle' || type === 'redirect') {
+            expect(waiting).toContain(requestId)
+            waiting.splice(waiting.indexOf(requestId), 1)
+          }
+          if (type === 'seat') {
+            expect(ours).toContain(seat.sandboxId)
+            expect(busy.map(({ sandboxId }) => sandboxId)).not.toContain(seat.sandboxId)
+            busy.push(seat)
+          }
+          if (type === 'giveBack') {
+            for (const { sandboxId } of seats) expect(ours.delete(sandboxId)).toBe(true)
+          }
+          if (type === 'reportLost') expect(ours.delete(seat.sandboxId)).toBe(true)
+        }
+        const { context } = life.snapshot
+        expect(context.busy).toBe(busy.length)
+        expect(context.owed).toBeGreaterThanOrEqual(0)
+        expect(context.owed).toBeLessThanOrEqual(busy.length)
+        expect(context.told).toBeGreaterThanOrEqual(0)
+        expect(context.waiting).toEqual(waiting)
+        expect(context.free.length > 0 && waiting.length > 0).toBe(false)
+      }
+      const play = (step: Step, choice: number) => {
+        if (life.isOver) return
+        if (typeof step !== 'string') {
+          if (step.type === 'workerGone') {
+            for (const { sandboxId } of life.snapshot.context.free) {
+              ours.delete(sandboxId)
+              dead.add(sandboxId)
+            }
+          }
+          check(life.take(step))
+          return
+        }
+        const request = waiting[choice % Math.max(1, waiting.length)]
+        const [seat] = busy.slice(choice % Math.max(1, busy.length))
+        if (step === 'wanted') {
+          waiting.push(`r${count}`)
+          check(life.take(wanted(`r${count++}`)))
+        } else if (step === 'withdrawn' && request !== undefined) {
+          waiting.splice(waiting.indexOf(request), 1)
+          check(life.take(withdrawn(request)))
+        } else if ((step === 'finished' || step === 'lost') && seat !== undefined) {
+          busy.splice(busy.indexOf(seat), 1)
+          check(life.take({ type: step, seat }))
+        } else if (step === 'granted') {
+          const ids = Array.from({ length: choice % 3 }, () => `s${count++}`)
+          for (const id of ids) ours.add(id)
+          check(life.take(granted(...ids)))
+        } else if (step === 'a timer rings') {
+          const [timer] = life.timers.keys()
+          if (timer !== undefined) check(life.ringTimer(timer))
+        }
+      }
+      for (const [step, choice] of script) play(step, choice)
+      // Everybody is served or gives up, and nothing new comes: then nothing is left.
+      while (!life.isOver && waiting.length > 0) play('withdrawn', 0)
+      while (!life.isOver && busy.length > 0) play('finished', 0)
+      for (let steps = 0; steps < 4; steps++) {
+        play('a timer rings', 0)
+        play(aged, 0)
+      }
+      expect(life.state).toBe('over')
+      expect([...ours]).toEqual([])
+    }),
+  )
+})
