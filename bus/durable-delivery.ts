@@ -80,6 +80,10 @@ const PULL_MS = 10_000
 const PULL_HEARTBEAT_MS = 2_500
 const FIRST_RETRY_MS = 100
 const LONGEST_RETRY_MS = 30_000
+// Events may go to other processes and never come back; to forget their failures makes the next delay short, no more.
+const REMEMBERED_FAILURES = 10_000
+// An older event is due and not here yet: it is a matter of milliseconds.
+const WAIT_MS = 20
 // How late an event that was given back may be before it has gone to another process: the server is prompt to some ms.
 const RETURN_MS = 1_000
 const PULL_PAUSE_MS = 200
@@ -91,6 +95,8 @@ export async function consume(bus: Bus, options: Options): Promise<Consumption> 
   const counts = { handled: 0, failed: 0, poisoned: 0 }
   const inHand = new Map<number, InHand>()
   const givenBack = openGivenBack(RETURN_MS)
+  /** By sequence. The server's count of deliveries will not do: it also counts those that only had to wait. */
+  const failures = new Map<number, number>()
   const acknowledging = new Set<Promise<void>>()
   const mostInHand = concurrency * IN_HAND_PER_HANDLER
   let stopping = false
@@ -127,7 +133,10 @@ export async function consume(bus: Bus, options: Options): Promise<Consumption> 
 
   const failed = (event: InHand, error: unknown) => {
     counts.failed += 1
-    const delayMs = retryDelayMs(event.message.info.deliveryCount)
+    const earlier = failures.get(event.position) ?? 0
+    if (failures.size >= REMEMBERED_FAILURES) failures.clear()
+    failures.set(event.position, earlier + 1)
+    const delayMs = Math.min(FIRST_RETRY_MS * 2 ** earlier, LONGEST_RETRY_MS)
     log?.warn(
       { code: 'BUS_EVENT_GIVEN_BACK', machine, sequence: event.position, delayMs, err: error },
       'an event was not handled and comes again',
@@ -139,6 +148,7 @@ export async function consume(bus: Bus, options: Options): Promise<Consumption> 
     try {
       await handle(deliver(event))
       counts.handled += 1
+      failures.delete(event.position)
       acknowledge(event)
       letGo(event)
     } catch (error) {
@@ -167,7 +177,7 @@ export async function consume(bus: Bus, options: Options): Promise<Consumption> 
     if (stopping) return handOver(event)
     const nowMs = performance.now()
     const dueMs = givenBack.arrived(event.instance, event.position, nowMs)
-    if (dueMs !== undefined) return putOff(event, Math.max(dueMs - nowMs, FIRST_RETRY_MS))
+    if (dueMs !== undefined) return putOff(event, Math.max(dueMs - nowMs, WAIT_MS))
     inHand.set(event.position, event)
     lanes.add(event.instance, event)
   }
@@ -238,9 +248,6 @@ export async function consume(bus: Bus, options: Options): Promise<Consumption> 
     },
   }
 }
-
-const retryDelayMs = (deliveries: number): number =>
-  Math.min(FIRST_RETRY_MS * 2 ** (deliveries - 1), LONGEST_RETRY_MS)
 
 function deliver({ message, instance, event, position }: InHand): Delivery {
   const schedule = message.headers?.get(schedulerHeader)
