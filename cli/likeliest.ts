@@ -9,8 +9,7 @@ export function likeliest(name: string, names: readonly string[]): string[] {
   return names
     .map((candidate) => {
       const letters = candidate.toLowerCase()
-      const continues = letters.startsWith(wanted) || wanted.startsWith(letters)
-      return { candidate, far: continues ? 0 : distance(wanted, letters) }
+      return { candidate, far: letters.startsWith(wanted) ? 0 : distance(wanted, letters) }
     })
     .filter(({ far }) => far <= near)
     .sort((one, other) => one.far - other.far)

@@ -1,6 +1,7 @@
 /**
  * What every command takes, and how a command's own options are read from text.
  */
+import { resolve } from 'node:path'
 import { InvalidArgumentError } from 'commander'
 import type { Config } from '../config.ts'
 import { readConfig } from '../config.ts'
@@ -16,8 +17,11 @@ export function credentials(): Credentials {
 }
 
 /** config.ts with this process's environment. Throws BadConfig. */
-export const settings = (overrides: Parameters<typeof readConfig>[1] = {}): Config =>
-  readConfig(process.env, overrides)
+export function settings(overrides: Parameters<typeof readConfig>[1] = {}): Config {
+  const config = readConfig(process.env, overrides)
+  // From here on it means the same in every process, whatever directory that works in.
+  return { ...config, dataDir: resolve(config.dataDir) }
+}
 
 export function wholeNumber(from: number, to: number) {
   return (text: string): number => {

@@ -19,8 +19,16 @@ export type ProcessStatus = {
   cpuSeconds: number
   uptimeMs: number
   machines: Record<string, { instances: number; steps: number; deadLetters: number }>
-  sandboxes?: { id: string; function: string; version: string; state: string; pid: number }[]
-  counters: Record<string, number>
+  /** Those whose instances are stored, and not held: there is no count of them here. */
+  durable?: Record<string, { steps: number; deadLetters: number }>
+  sandboxes?: {
+    id: string
+    function: string
+    version: string
+    state: string
+    /** Absent while there is no process. */
+    pid?: number
+  }[]
 }
 
 /** A process that is busy answers late; one that does not answer in half a second is worth missing in this list. */
@@ -68,11 +76,11 @@ const processTable = (processes: readonly ProcessStatus[]): string =>
   ])
 
 function machineTable(processes: readonly ProcessStatus[]): string {
-  const rows = processes.flatMap(({ pid, machines }) =>
-    Object.entries(machines).map(([name, { instances, steps, deadLetters }]) => [
+  const rows = processes.flatMap(({ pid, machines, durable = {} }) =>
+    Object.entries({ ...machines, ...durable }).map(([name, { steps, deadLetters, ...counts }]) => [
       String(pid),
       name,
-      String(instances),
+      'instances' in counts ? String(counts.instances) : '-',
       String(steps),
       String(deadLetters),
     ]),
@@ -85,6 +93,11 @@ function machineTable(processes: readonly ProcessStatus[]): string {
 function sandboxTable(processes: readonly ProcessStatus[]): string {
   const rows = processes
     .flatMap(({ sandboxes = [] }) => sandboxes)
-    .map((each) => [String(each.pid), `${each.function}:${each.version}`, each.state, each.id])
+    .map(({ pid = '-', version, state, id, ...it }) => [
+      String(pid),
+      `${it.function}:${version}`,
+      state,
+      id,
+    ])
   return rows.length === 0 ? '' : `\n${table([['PID', 'SANDBOX OF', 'STATE', 'ID'], ...rows])}`
 }

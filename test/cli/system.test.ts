@@ -97,13 +97,13 @@ describe.skipIf(!isThere)('lambus', () => {
       '--memory',
       '256',
       '--env',
-      'A=1',
+      'AA=1',
       '--env',
-      'B=x=y',
+      'BB=x=y',
     ])
     expect(changed).toMatchObject({
       action: 'updated',
-      configuration: { MemorySize: 256, Environment: { Variables: { A: '1', B: 'x=y' } } },
+      configuration: { MemorySize: 256, Environment: { Variables: { AA: '1', BB: 'x=y' } } },
     })
     const same = await json([
       'deploy',
@@ -111,9 +111,9 @@ describe.skipIf(!isThere)('lambus', () => {
       '--memory',
       '256',
       '--env',
-      'B=x=y',
+      'BB=x=y',
       '--env',
-      'A=1',
+      'AA=1',
     ])
     expect(same.action).toBe('unchanged')
   })
@@ -240,7 +240,9 @@ describe.skipIf(!isThere)('lambus', () => {
         'worker',
       ]),
     )
-    expect((await lambus(['ps'])).stdout).toMatch(/^PID +HOST +ROLES +MEMORY +CPU +UP$/m)
+    const shown = await lambus(['ps'])
+    expect(shown).toMatchObject({ code: 0, stderr: '' })
+    expect(shown.stdout).toMatch(/^PID +HOST +ROLES +MEMORY +CPU +UP$/m)
   })
 
   test('finds nothing wrong with a system that runs', async () => {
