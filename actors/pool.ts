@@ -76,6 +76,7 @@ export function openPools(binding: PoolsBinding): Pools {
       recall: ({ frontEnd, count }, pool) => tellFrontEnd(frontEnd, 'recalled', { pool, count }),
       place: ({ sandboxId }, pool) => place(sandboxId, pool),
       stop: ({ workerId, sandboxId }) => tellSandbox(workerId, sandboxId, 'stop'),
+      callOff: ({ workerId, sandboxId }) => tellSandbox(workerId, sandboxId, 'callOff'),
       reclaim: async ({ workerId, sandboxId }, pool) => {
         const outcome = await bus.request(subjects.sandbox(workerId, sandboxId, 'reclaim'), '', {
           timeoutMs: TICK_MS,

@@ -6,11 +6,12 @@
 import type { Seat } from './reservations.ts'
 
 /**
- * `placing`: room is being looked for or it starts. `free`, `held`: initialised. `unwanted`: to be stopped, and not known
- * to be gone yet. `doubtful`: its holder is dead or has lost sight of it, and its worker has been asked.
+ * `placing`: room is being looked for or it starts. `surplus`: called off while it was coming; it comes all the same if it
+ * had begun to start. `free`, `held`: initialised. `unwanted`: to be stopped, and not known to be gone yet. `doubtful`: its holder is dead or has lost sight of it, and its worker has been asked.
  */
 export type Standing =
   | { is: 'placing' }
+  | { is: 'surplus' }
   | { is: 'unwanted' }
   | { is: 'free'; sinceMs: number }
   | { is: 'held'; frontEnd: string }
@@ -45,6 +46,9 @@ export const rebuiltLedger = (found: Found[]): Ledger => ({
 
 export const countOf = (ledger: Ledger, ...kinds: Standing['is'][]): number =>
   Object.values(ledger.sandboxes).filter(({ standing }) => kinds.includes(standing.is)).length
+
+/** Sandboxes that are on their way, as far as is known. */
+export const coming = (ledger: Ledger): number => countOf(ledger, 'placing', 'surplus')
 
 export const wanted = (ledger: Ledger): number =>
   Object.values(ledger.wants).reduce((sum, count) => sum + count, 0)
@@ -114,7 +118,7 @@ export function grow(
   prefix: string,
   limit: number,
 ): { ledger: Ledger; places: string[] } {
-  const missing = wanted(ledger) - countOf(ledger, 'placing')
+  const missing = wanted(ledger) - coming(ledger)
   const count = Math.max(0, Math.min(missing, limit - total(ledger)))
   const places = Array.from({ length: count }, (_, index) => `${prefix}-${ledger.placed + index}`)
   const sandboxes = { ...ledger.sandboxes }
@@ -122,13 +126,15 @@ export function grow(
   return { ledger: { ...ledger, sandboxes, placed: ledger.placed + count }, places }
 }
 
-/** Sandboxes that are coming and that nobody waits for any more; the last to come first. */
+/** Sandboxes that are coming and that nobody waits for any more, marked as such; the last to come first. */
 export function shrink(ledger: Ledger): { ledger: Ledger; surplus: string[] } {
-  const coming = Object.entries(ledger.sandboxes).filter(
-    ([, { standing }]) => standing.is === 'placing',
+  const placing = Object.entries(ledger.sandboxes).flatMap(([id, { standing }]) =>
+    standing.is === 'placing' ? [id] : [],
   )
-  const surplus = coming
-    .slice(coming.length - Math.max(0, coming.length - wanted(ledger)))
-    .map(([id]) => id)
-  return { ledger: callOff(ledger, (_, id) => surplus.includes(id)), surplus }
+  const surplus = placing.slice(placing.length - Math.max(0, placing.length - wanted(ledger)))
+  const next = surplus.reduce(
+    (marked, id) => stand(marked, id, { standing: { is: 'surplus' } }),
+    ledger,
+  )
+  return { ledger: next, surplus }
 }

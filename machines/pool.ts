@@ -13,6 +13,7 @@ import { assign, setup } from 'xstate'
 import { effect, withEffects } from './effect.ts'
 import {
   callOff,
+  coming,
   countOf,
   drop,
   type Entry,
@@ -70,8 +71,9 @@ type Context = Omit<PoolInput, 'found'> & { ledger: Ledger }
 const effects = {
   grant: effect<Grant>(),
   place: effect<{ sandboxId: string }>(),
-  /** Stops a sandbox, or calls it off if it has not started yet. */
   stop: effect<Seat>(),
+  /** Takes an order for a sandbox back, unless it has begun to start: then the work is done, and it will be of use. */
+  callOff: effect<Seat>(),
   /** Asks a worker for a sandbox: `freed` if it is not in use, `stopped` if it is not there, else nothing. */
   reclaim: effect<Seat>(),
   recall: effect<{ frontEnd: string; count: number }>(),
@@ -150,7 +152,7 @@ const isHeldBy = (ledger: Ledger, sandboxId: string, frontEnd: string): boolean 
 /** A late `ready` of a sandbox that somebody already holds would give it to two. */
 const isUsable = (ledger: Ledger, seat: Seat): boolean =>
   !isStray(ledger, seat) &&
-  ['placing', 'doubtful'].includes(ledger.sandboxes[seat.sandboxId]?.standing.is ?? '')
+  ['placing', 'surplus', 'doubtful'].includes(ledger.sandboxes[seat.sandboxId]?.standing.is ?? '')
 
 /** Runs where the ledger does not know of it. */
 const isStray = ({ sandboxes }: Ledger, { sandboxId, workerId }: Seat): boolean => {
@@ -203,11 +205,12 @@ const base = setup({
   },
   guards: {
     isAtLimit: ({ context: { ledger, limit } }) =>
-      total(ledger) >= limit && wanted(ledger) > countOf(ledger, 'placing', 'unwanted'),
+      total(ledger) >= limit && wanted(ledger) > coming(ledger) + countOf(ledger, 'unwanted'),
     isBelowLimit: ({ context: { ledger, limit } }) =>
-      total(ledger) < limit || wanted(ledger) <= countOf(ledger, 'placing', 'unwanted'),
+      total(ledger) < limit || wanted(ledger) <= coming(ledger) + countOf(ledger, 'unwanted'),
     isStillPlacing: ({ context: { ledger }, event }) =>
       event.type === 'noRoom' && ledger.sandboxes[event.sandboxId]?.standing.is === 'placing',
+    wantsMore: ({ context: { ledger } }) => wanted(ledger) > coming(ledger),
     isEmpty: ({ context: { ledger } }) => total(ledger) === 0,
     isUnused: ({ context: { ledger } }) => total(ledger) === 0 && wanted(ledger) === 0,
   },
@@ -233,15 +236,32 @@ const machine = base
       callOffSurplus: base.enqueueActions(({ context, enqueue }) => {
         const { ledger, surplus } = shrink(context.ledger)
         if (surplus.length === 0) return
-        stopAll(context.ledger, (_, id) => surplus.includes(id), enqueue)
+        for (const sandboxId of surplus) {
+          const workerId = ledger.sandboxes[sandboxId]?.workerId ?? ''
+          if (workerId !== '') enqueue({ type: 'callOff', params: { sandboxId, workerId } })
+        }
         enqueue.assign({ ledger })
+      }),
+      /** It was called off before a worker had it. */
+      callOffPlaced: base.enqueueActions(({ context, event, enqueue }) => {
+        if (event.type !== 'placed') return
+        const { sandboxId, workerId } = event
+        if (context.ledger.sandboxes[sandboxId]?.standing.is === 'surplus') {
+          enqueue({ type: 'callOff', params: { sandboxId, workerId } })
+        }
+      }),
+      placeOne: base.enqueueActions(({ context, enqueue }) => {
+        const limit = Math.min(context.limit, total(context.ledger) + 1)
+        const { ledger, places } = grow(context.ledger, context.prefix, limit)
+        enqueue.assign({ ledger })
+        for (const sandboxId of places) enqueue({ type: 'place', params: { sandboxId } })
       }),
       stopUndesired: base.enqueueActions(({ context, event, enqueue }) => {
         for (const seat of undesired(context.ledger, event)) enqueue({ type: 'stop', params: seat })
       }),
       /** What should have been heard of by now, if no message was lost: its worker knows. */
       reclaimUncertain: base.enqueueActions(({ context, enqueue }) => {
-        for (const is of ['doubtful', 'placing', 'unwanted']) {
+        for (const is of ['doubtful', 'placing', 'surplus', 'unwanted']) {
           for (const seat of seatsThat(context.ledger, is, (workerId) => workerId !== '')) {
             enqueue({ type: 'reclaim', params: seat })
           }
@@ -264,11 +284,12 @@ const machine = base
         enqueue.assign({ ledger: stopAll(ledger, isLeaving, enqueue) })
       }),
       callOffAll: base.enqueueActions(({ context, enqueue }) => {
-        const isComing = ({ standing }: Entry) => standing.is === 'placing'
+        const isComing = ({ standing }: Entry) =>
+          standing.is === 'placing' || standing.is === 'surplus'
         enqueue.assign({ ledger: stopAll(context.ledger, isComing, enqueue) })
       }),
       recallIdle: base.enqueueActions(({ context: { ledger }, enqueue }) => {
-        const count = wanted(ledger) - countOf(ledger, 'placing')
+        const count = wanted(ledger) - coming(ledger)
         if (count <= 0) return
         const holders = new Set(
           Object.values(ledger.sandboxes).flatMap(({ standing }) =>
@@ -284,7 +305,7 @@ const machine = base
       /** Those that no sandbox is coming for; the others go on waiting. */
       throttleRest: base.enqueueActions(({ context, enqueue }) => {
         let { ledger } = context
-        let excess = wanted(ledger) - countOf(ledger, 'placing', 'unwanted')
+        let excess = wanted(ledger) - coming(ledger) + countOf(ledger, 'unwanted')
         for (const [frontEnd, count] of Object.entries(ledger.wants)) {
           const refused = Math.min(count, Math.max(0, excess))
           if (refused === 0) continue
@@ -316,7 +337,7 @@ const machine = base
         actions: ['stopUndesired', 'record', 'stopLeaving', 'grantFree', 'callOffSurplus'],
       },
       doubted: { actions: ['record', { type: 'reclaim', params: ({ event }) => event.seat }] },
-      placed: { actions: ['stopUndesired', 'record'] },
+      placed: { actions: ['stopUndesired', 'callOffPlaced', 'record'] },
     },
     states: {
       serving: {
@@ -363,8 +384,18 @@ const machine = base
           workerGone: { actions: 'record' },
           frontEndGone: { actions: ['record', 'reclaimUncertain', 'callOffSurplus'] },
           noRoom: { actions: 'record' },
+          placed: {
+            target: 'serving',
+            actions: ['stopUndesired', 'callOffPlaced', 'record', 'placeMissing'],
+          },
         },
-        after: { roomAgain: { target: 'serving', actions: 'placeMissing' } },
+        // One goes to see whether there is room again, before many do.
+        after: {
+          roomAgain: [
+            { guard: 'wantsMore', target: 'crowded', reenter: true, actions: 'placeOne' },
+            { target: 'serving' },
+          ],
+        },
       },
       draining: {
         description: 'Serves no longer; stops each sandbox as it comes back.',

@@ -33,6 +33,8 @@ export type SandboxEvent =
   | { type: 'overMemory'; run: number }
   /** The pool asks whether this sandbox is free, because nobody knows what its last user did with it. */
   | { type: 'reclaim' }
+  /** Nobody waits for it any more: it need not start, but if it has begun to, it may go on. */
+  | { type: 'callOff' }
   | { type: 'stop' }
 
 /** How an invocation ends. `init error` and `exit` carry what the process said; the actor has it. */
@@ -115,9 +117,13 @@ const machine = setup({
       entry: 'queueForStart',
       on: {
         turn: 'provisioning',
-        stop: {
+        callOff: {
           target: 'stopped',
           actions: ['passTurn', { type: 'reportStopped', params: { reason: 'not needed' } }],
+        },
+        stop: {
+          target: 'stopped',
+          actions: ['passTurn', { type: 'reportStopped', params: { reason: 'stopped' } }],
         },
       },
     },
