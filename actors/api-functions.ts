@@ -32,6 +32,7 @@ import { maxUnzippedBytes } from '../edges/unzip.ts'
 import type { FunctionCode, FunctionRecord } from '../machines/function.ts'
 import type { ApiBinding, ApiHandler, Told } from './api.ts'
 import { alreadyExists, changesTo, staleRevision } from './api-changes.ts'
+import type { FunctionCommand } from './function.ts'
 import { storePackage } from './package-store.ts'
 
 type Operation =
@@ -53,12 +54,12 @@ const invalid = (sentence: string) => refuse('InvalidParameterValueException', s
 
 export function functionOperations(binding: ApiBinding): Record<Operation, ApiHandler> {
   const { functions, registry, newId } = binding
-  const { stamp, change, shownAt } = changesTo(binding)
+  const { stamp, change } = changesTo(binding)
 
-  const changed = async (record: FunctionRecord): Promise<Told> => ({
-    body: functionConfiguration(record, binding),
-    revision: await shownAt(record.name),
-  })
+  const changed = async (name: string, command: FunctionCommand): Promise<Told> => {
+    const { record, revision } = await change(name, command)
+    return { body: functionConfiguration(record, binding), revision }
+  }
 
   /** The function that a reading operation means. */
   const find = async (operation: 'GetFunction' | 'GetFunctionConfiguration', input: Input) => {
@@ -88,9 +89,7 @@ export function functionOperations(binding: ApiBinding): Record<Operation, ApiHa
       if (isRefusal(code)) return code
       const { name, settings, tags } = read
       const ids = { incarnation: newId(), generation: newId() }
-      return changed(
-        await change(name, { type: 'create', name, settings, code, tags, ...ids, ...stamp() }),
-      )
+      return changed(name, { type: 'create', name, settings, code, tags, ...ids, ...stamp() })
     },
 
     async GetFunction(input) {
@@ -137,9 +136,7 @@ export function functionOperations(binding: ApiBinding): Record<Operation, ApiHa
       if (isRefusal(code)) return code
       if (read.dryRun) return { body: functionConfiguration(there.value, binding) }
       const guard = { expectedRevisionId: revisionId }
-      return changed(
-        await change(name, { type: 'updateCode', generation: newId(), code, ...guard, ...stamp() }),
-      )
+      return changed(name, { type: 'updateCode', generation: newId(), code, ...guard, ...stamp() })
     },
 
     async UpdateFunctionConfiguration(input) {
@@ -148,15 +145,13 @@ export function functionOperations(binding: ApiBinding): Record<Operation, ApiHa
       const { name, settings, revisionId } = read
       if (!canExist(name)) return functionNotFound(binding, name)
       const guard = { expectedRevisionId: revisionId }
-      return changed(
-        await change(name, {
-          type: 'updateConfiguration',
-          generation: newId(),
-          settings,
-          ...guard,
-          ...stamp(),
-        }),
-      )
+      return changed(name, {
+        type: 'updateConfiguration',
+        generation: newId(),
+        settings,
+        ...guard,
+        ...stamp(),
+      })
     },
 
     async DeleteFunction(input) {

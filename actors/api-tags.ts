@@ -24,11 +24,11 @@ const taggablePattern = new RegExp(`^${taggable}$`)
 
 export function tagOperations(binding: ApiBinding): Record<Operation, ApiHandler> {
   const { functions } = binding
-  const { stamp, change, shownAt } = changesTo(binding)
+  const { stamp, change } = changesTo(binding)
 
   const changed = async (name: string, command: FunctionCommand): Promise<Told> => {
-    await change(name, command)
-    return { revision: await shownAt(name) }
+    const { revision } = await change(name, command)
+    return { revision }
   }
 
   const find = async (name: string) => (canExist(name) ? functions.read(name) : undefined)

@@ -9,7 +9,7 @@ import { headers } from 'nats'
 import type { Bus, Clock, Log, Msg, Subscription } from '../bus/bus.ts'
 import type { Code } from '../bus/code.ts'
 import * as subjects from '../bus/subjects.ts'
-import type { Held } from '../bus/watched.ts'
+import type { Held, Watched } from '../bus/watched.ts'
 import type { Input } from '../edges/aws/constraints.ts'
 import { isRefusal, type Refusal, Refused, refuse } from '../edges/aws/errors.ts'
 import { jsonComplaint } from '../edges/aws/json-complaint.ts'
@@ -32,11 +32,11 @@ import { respondRefused } from './nats-door.ts'
 export type ApiBinding = Place & {
   /** The registry by the word of its leader, and its copy in memory, for lists. */
   functions: { read(name: string): Promise<Held<FunctionRecord> | undefined> }
-  registry: { entries(): IterableIterator<[name: string, held: Held<FunctionRecord>]> }
+  registry: Pick<Watched<FunctionRecord>, 'get' | 'entries' | 'reached'>
   command(name: string, command: FunctionCommand): Promise<FunctionAnswer | 'timeout'>
   code: Code
   accountConcurrency: number
-  clock: Pick<Clock, 'nowMs'>
+  clock: Clock
   newId: () => string
   log: Log
 }

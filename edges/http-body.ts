@@ -32,6 +32,9 @@ export function readBody(
       else resolve(chunks.length > 1 ? Buffer.concat(chunks, bytes) : (chunks[0] ?? nothing))
     })
     request.once('error', reject)
-    request.once('close', () => reject(new Error('the client went away')))
+    request.once('close', () => {
+      // Each request closes in the end; an error is expensive to make for nothing.
+      if (!request.readableEnded) reject(new Error('the client went away'))
+    })
   })
 }

@@ -142,11 +142,10 @@ function takeApart(request: FastifyRequest, requestId: string): Call {
   }
 }
 
+/** By the end of the path, because it is asked of every request; that a few others may be as long harms nobody. */
 function limitOf(request: FastifyRequest): number {
-  const { route } = takeApart(request, '')
-  return route !== undefined && 'operation' in route && uploads.has(route.operation)
-    ? uploadLimitBytes
-    : payloadLimitBytes
+  const path = (request.raw.url ?? '').split('?', 1)[0] ?? ''
+  return /\/(functions|code)\/?$/.test(path) ? uploadLimitBytes : payloadLimitBytes
 }
 
 function server(options: HttpDoorOptions) {

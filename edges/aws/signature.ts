@@ -5,7 +5,16 @@
  * and compared. The body counts through its hash. Source: IAM User Guide, "AWS Signature Version 4 for API requests";
  * the texts are those AWS's services answer with, of the "Common Errors" of the Lambda API reference.
  */
-import { createHash, createHmac, type Hash, type Hmac, hash, timingSafeEqual } from 'node:crypto'
+import {
+  createHash,
+  createHmac,
+  createSecretKey,
+  type Hash,
+  type Hmac,
+  hash,
+  type KeyObject,
+  timingSafeEqual,
+} from 'node:crypto'
 import { getCanonicalHeaders, SignatureV4, SignatureV4Base } from '@smithy/signature-v4'
 import { type Refusal, refuse } from './errors.ts'
 
@@ -87,7 +96,7 @@ export function signatureVerifier(options: {
     }
     const text = canonical.requestOf(request, claim)
     if (text === undefined) return mismatch()
-    const ours = hmac(keyOf(scope))
+    const ours = createHmac('sha256', keyOf(scope))
       .update(stringToSign(scope, claim, text))
       .digest('hex')
     return sameText(ours, claim.signature) ? undefined : mismatch()
@@ -96,7 +105,7 @@ export function signatureVerifier(options: {
 
 /**
  * The canonical request as AWS's own signer spells it. Its `sign()` would do as well, but is asynchronous at ten places
- * and derives a cache key with each call: 80 µs instead of 45 on the path of every invocation.
+ * and derives a cache key with each call: 80 µs instead of 20 on the path of every invocation.
  */
 class Canonical extends SignatureV4Base {
   constructor(options: { credentials: Credentials; region: string }) {
@@ -132,21 +141,25 @@ class Canonical extends SignatureV4Base {
 const stringToSign = (scope: Scope, claim: Claim, canonicalRequest: string) =>
   `${algorithm}\n${claim.date}\n${scope.day}/${scope.region}/${scope.service}/${scope.end}\n${hash('sha256', canonicalRequest, 'hex')}`
 
-const hmac = (key: string | Uint8Array) => createHmac('sha256', key)
-
-/** Signing keys by day, region and service; yesterday's are forgotten. */
-function signingKeys(secretAccessKey: string): (scope: Scope) => Uint8Array {
-  const keys = new Map<string, Uint8Array>()
+/**
+ * Signing keys by day, region and service. As key objects: Node wraps any other key anew with each HMAC, which takes ten
+ * times as long as the HMAC itself.
+ */
+function signingKeys(secretAccessKey: string): (scope: Scope) => KeyObject {
+  const keys = new Map<string, KeyObject>()
   return ({ day, region, service, end }) => {
     const id = `${day}/${region}/${service}`
     const known = keys.get(id)
     if (known !== undefined) return known
-    let key: string | Uint8Array = `AWS4${secretAccessKey}`
-    for (const step of [day, region, service, end]) key = hmac(key).update(step).digest()
+    let secret: string | Uint8Array = `AWS4${secretAccessKey}`
+    for (const step of [day, region, service, end]) {
+      secret = createHmac('sha256', secret).update(step).digest()
+    }
+    const key = createSecretKey(secret as Uint8Array)
     // The service is the client's to name: one that makes up many only empties the cache.
     if (keys.size >= 16) keys.clear()
-    keys.set(id, key as Uint8Array)
-    return key as Uint8Array
+    keys.set(id, key)
+    return key
   }
 }
 
@@ -321,10 +334,9 @@ function checkDate({ date, expires }: Claim, nowMs: number): Refusal | undefined
       ? refuse('AccessDeniedException', 'Request has expired')
       : undefined
   }
-  const earliest = basicDate(nowMs - skewMs)
   return signedMs < nowMs - skewMs
     ? unproven(
-        `Signature expired: ${date} is now earlier than ${earliest} (${basicDate(nowMs)} - 5 min.)`,
+        `Signature expired: ${date} is now earlier than ${basicDate(nowMs - skewMs)} (${basicDate(nowMs)} - 5 min.)`,
       )
     : undefined
 }

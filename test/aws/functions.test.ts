@@ -224,6 +224,24 @@ describe('updates', () => {
     expect(plane.stored()).toBe(before)
   })
 
+  // §2.3: a function that is still being created; public reports of the sentence
+  test('of a function that is still Pending, or being updated, are conflicts', async () => {
+    await create()
+    const outcomes = await Promise.allSettled([1, 2, 3].map((Timeout) => update({ Timeout })))
+    const refused = outcomes.filter((outcome) => outcome.status === 'rejected')
+    expect(refused.length).toBeGreaterThan(0)
+    for (const { reason } of refused) {
+      expect(reason).toMatchObject({
+        name: 'ResourceConflictException',
+        $metadata: { httpStatusCode: 409 },
+      })
+      expect([
+        'The operation cannot be performed at this time. The function is currently in the following state: Pending',
+        `The operation cannot be performed at this time. An update is in progress for resource: ${arnOf(name)}`,
+      ]).toContain(reason.message)
+    }
+  })
+
   // §1.8
   test('of nothing are refused', async () => {
     await expect(update({ Timeout: 4 })).rejects.toMatchObject(
@@ -293,6 +311,19 @@ describe('ListFunctions', () => {
     } while (Marker !== undefined)
     expect(names).toContain(name)
     expect(names).toEqual([...new Set(names)].sort())
+  })
+
+  test('shows what was just created, and no more what was just deleted', async () => {
+    const listed = async () => {
+      const { Functions } = await send(new ListFunctionsCommand({}))
+      return Functions.map((one: { FunctionName: string }) => one.FunctionName)
+    }
+    for (const one of ['a1', 'a2', 'a3']) {
+      await create({ FunctionName: one })
+      expect(await listed()).toContain(one)
+      await send(new DeleteFunctionCommand({ FunctionName: one }))
+      expect(await listed()).not.toContain(one)
+    }
   })
 
   // test_list_functions, list_all
