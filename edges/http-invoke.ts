@@ -6,7 +6,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { type Refusal, refuse } from './aws/errors.ts'
 import { checkedInvoke, type InvokeAnswer, type InvokeRequest } from './aws/invoke.ts'
-import { readQuery } from './aws/signature.ts'
+import { readQuery } from './aws/query.ts'
 import { makeTraceId } from './aws/trace-id.ts'
 import { type Answer, refused, remapped } from './http-answer.ts'
 

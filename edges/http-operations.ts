@@ -11,7 +11,7 @@ import { jsonComplaint } from './aws/json-complaint.ts'
 import type { Place } from './aws/names.ts'
 import type { ApiOperation, Route } from './aws/operations.ts'
 import { checkPackage, decodeZipFile, describePackage } from './aws/package.ts'
-import { readQuery } from './aws/signature.ts'
+import { readQuery } from './aws/query.ts'
 
 /** Members that come in the query, by their names there. */
 const inQuery: Partial<

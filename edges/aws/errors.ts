@@ -157,6 +157,11 @@ export type RefusalExtra = {
   type?: null | 'none'
 }
 
+/** A sentence repeats what was said wrongly, which may be megabytes, and over NATS it is a header too. */
+const longestSentence = 16_384
+const cutOff = (sentence: string) =>
+  sentence.length > longestSentence ? `${sentence.slice(0, longestSentence)}…` : sentence
+
 /** The refusal of that code with that sentence, the body's keys in the order `Reason, Type, message`. */
 export function refuse(
   code: AwsErrorCode,
@@ -164,15 +169,16 @@ export function refuse(
   extra: RefusalExtra = {},
 ): Refusal {
   const shape: ErrorShape = awsErrors[code]
+  const sentence = message === null ? null : cutOff(message)
   const type = extra.type === undefined ? shape.type : extra.type
   const body = {
     ...(extra.reason === undefined ? {} : { Reason: extra.reason }),
     ...(type === undefined || type === 'none' ? {} : { Type: type }),
-    [shape.key]: message,
+    [shape.key]: sentence,
   }
   const headers: Record<string, string> =
     extra.retryAfterSeconds === undefined ? {} : { 'retry-after': String(extra.retryAfterSeconds) }
-  return { code, status: shape.status, message, body: JSON.stringify(body), headers }
+  return { code, status: shape.status, message: sentence, body: JSON.stringify(body), headers }
 }
 
 /** The sentence is always this one, whatever the reason: lambda-semantics.md §2.2. */

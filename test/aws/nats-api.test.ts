@@ -127,6 +127,13 @@ describe('what is refused, and harms nobody', () => {
       .toBe('404')
   })
 
+  test('a value of megabytes is not said back in full', async () => {
+    const Description = 'd'.repeat(4_000_000)
+    const { code, error } = await refused('CreateFunction', { ...create('n4'), Description })
+    expect(code).toBe('400')
+    expect(error?.length).toBeLessThan(20_000)
+  })
+
   test('is counted', () => {
     expect(plane.api.counts.malformed).toBeGreaterThan(0)
     expect(plane.api.counts.refused).toBeGreaterThan(0)

@@ -1,11 +1,9 @@
 import { createHash, createHmac } from 'node:crypto'
 import { SignatureV4 } from '@smithy/signature-v4'
 import { describe, expect, test } from 'vitest'
-import {
-  presignCodeUrl,
-  signatureVerifier,
-  type WireRequest,
-} from '../../../edges/aws/signature.ts'
+import { presignCodeUrl } from '../../../edges/aws/code-url.ts'
+import { signatureVerifier } from '../../../edges/aws/signature.ts'
+import type { WireRequest } from '../../../edges/aws/signature-claim.ts'
 
 const credentials = { accessKeyId: 'test', secretAccessKey: 'test' }
 const nowMs = Date.UTC(2026, 10, 23, 8, 55, 44)
@@ -209,6 +207,18 @@ describe('a request is refused', () => {
     Object.assign(request.headers, { authorization })
     expect(verify(request)).toMatchObject({ code: 'IncompleteSignatureException', message })
   })
+
+  test.each(['constructor', '__proto__', 'toString', 'x-not-there'])(
+    'that claims to have signed %s',
+    async (name) => {
+      const request = await signed()
+      const authorization = String(request.headers['authorization'])
+      Object.assign(request.headers, {
+        authorization: authorization.replace('SignedHeaders=', `SignedHeaders=${name};`),
+      })
+      expect(verify(request)).toMatchObject({ code: 'InvalidSignatureException' })
+    },
+  )
 
   test('whose date is no date', async () => {
     const request = await signed()
