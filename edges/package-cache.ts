@@ -1,9 +1,10 @@
 /**
  * Unpacked code packages on a worker's disk, one directory for each SHA-256.
  *
- *     <dir>/<sha256>/task   what is in the zip, read-only: the sandboxes' LAMBDA_TASK_ROOT
- *     <dir>/<sha256>/v8     compiled code that V8 keeps from one start to the next
- *     <dir>/<sha256>/bytes  how much the zip unpacked to
+ *     <dir>/<sha256>/task          what is in the zip, read-only: the sandboxes' LAMBDA_TASK_ROOT
+ *     <dir>/<sha256>/v8            compiled code that V8 keeps from one start to the next
+ *     <dir>/<sha256>/package.json  says nothing, so that Node looks no further up
+ *     <dir>/<sha256>/bytes         how much the zip unpacked to
  *
  * A package is unpacked beside its place and renamed into it, so that what is there is whole, also after a crash. The
  * directory belongs to one worker process. A zip is not trusted: paths and links that leave the package are refused, and
@@ -56,6 +57,9 @@ export function openPackageCache(
     await mkdir(join(beside, 'v8'), { recursive: true })
     try {
       entry.bytes = await unzip(zip, join(beside, 'task'))
+      // Node asks the nearest package.json what a .js file is. The data directory lies in somebody's project; without
+      // this file a handler would be an ES module because that project is one.
+      await writeFile(join(beside, 'package.json'), '{}')
       await writeFile(join(beside, 'bytes'), String(entry.bytes))
       await rename(beside, join(dir, sha256Hex))
     } catch (error) {

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { openWorker } from '../actors/worker.ts'
 import { openCode } from '../bus/code.ts'
 import { ensureLogs, openLogWriter } from '../bus/logs.ts'
+import { DataDirTaken, lockDataDir } from '../bus/server-lock.ts'
 import { registerWorker } from '../bus/workers.ts'
 import { startMemoryWatch } from '../edges/memory-watch.ts'
 import { findNode } from '../edges/node-binary.ts'
@@ -39,7 +40,8 @@ export async function startWorker({
   await ensureLogs(bus, { maxAgeMs: config.logMaxAgeMs, maxBytes: config.logMaxBytes })
   const logs = openLogWriter(bus, { flushEveryMs: LOG_FLUSH_MS, clock })
   const code = await openCode(bus)
-  const packages = openPackageCache(join(config.dataDir, 'packages', id), code.get)
+  const place = takePlace(join(config.dataDir, 'packages'))
+  const packages = openPackageCache(place.dir, code.get)
   const memory = startMemoryWatch(MEMORY_LOOK_MS)
   const memoryMb = config.workerMemoryMb || Math.floor((totalmem() / 1_048_576) * SHARE_OF_MEMORY)
   const startedAtMs = clock.nowMs()
@@ -102,6 +104,19 @@ export async function startWorker({
       memory.stop()
       await logs.close()
       await registration?.remove()
+      place.release()
     },
+  }
+}
+
+/** The first cache that no living worker has: what an earlier one unpacked there is used again, and never piles up. */
+function takePlace(parent: string): { dir: string; release(): void } {
+  for (let number = 1; ; number++) {
+    const dir = join(parent, String(number))
+    try {
+      return { dir, release: lockDataDir(dir).release }
+    } catch (error) {
+      if (!(error instanceof DataDirTaken)) throw error
+    }
   }
 }

@@ -9,6 +9,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type ZipOptions, zipSync } from 'fflate'
@@ -43,6 +44,13 @@ const unpackOne = (files: ZipFiles) => {
   const { cache, dir } = openCache([zip])
   return { task: cache.unpack(sha256(zip)), dir, zip }
 }
+
+test('a project around the cache does not make its handlers ES modules', async () => {
+  const { task, dir } = unpackOne({ 'index.js': text('exports.handler = () => 1') })
+  writeFileSync(join(dir, 'package.json'), '{"type":"module"}')
+  const { handler } = createRequire(import.meta.url)(join(await task, 'index.js'))
+  expect(handler()).toBe(1)
+})
 
 test('a package is unpacked with its directories, read-only, executables executable', async () => {
   const root = await unpackOne({
