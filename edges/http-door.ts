@@ -7,14 +7,13 @@
  * It knows what a request means and what an answer looks like; it decides nothing about functions. Fastify keeps the
  * connections; what comes in is answered here whatever it is, and nothing that comes in ends the process.
  */
-import type { Socket } from 'node:net'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Clock, Log } from '../bus/bus.ts'
 import type { FunctionCode } from '../machines/function.ts'
 import { codePath, presignCodeUrl } from './aws/code-url.ts'
 import type { Input } from './aws/constraints.ts'
 import { isRefusal, type Refusal, refuse } from './aws/errors.ts'
-import { type InvokeAnswer, type InvokeRequest, payloadLimitBytes } from './aws/invoke.ts'
+import type { InvokeAnswer, InvokeRequest } from './aws/invoke.ts'
 import {
   type ApiOperation,
   findRoute,
@@ -28,6 +27,7 @@ import { signatureVerifier } from './aws/signature.ts'
 import type { Credentials } from './aws/signature-claim.ts'
 import { type Answer, ofJson, refused, remapped, write } from './http-answer.ts'
 import { readBody } from './http-body.ts'
+import { hangUp, internalFailure, limitOf, refusalFor, tooLarge } from './http-failures.ts'
 import { answerInvoke, readInvoke } from './http-invoke.ts'
 import { fillLocation, readOperationInput, refuseStored, storeCodeOf } from './http-operations.ts'
 
@@ -65,10 +65,7 @@ export type HttpDoorOptions = {
   requestTimeoutMs?: number
 }
 
-/** AWS's own limit for CreateFunction: base64 of 50 MB and some. lambda-semantics.md §1.4. */
-const uploadLimitBytes = 70_167_211
 const requestTimeoutMs = 300_000
-const uploads = new Set(['CreateFunction', 'UpdateFunctionCode'])
 
 /** Listens; resolves with the URL. `close()` lets requests in hand end. */
 export async function openHttpDoor(
@@ -93,7 +90,7 @@ export async function openHttpDoor(
 
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (request, payload, done) => {
-    readBody(payload as FastifyRequest['raw'], limitOf(request)).then(
+    readBody(payload as FastifyRequest['raw'], limitOf(request.raw.url ?? '')).then(
       (body) => done(null, body),
       (error: Error) => done(error, undefined),
     )
@@ -142,12 +139,6 @@ function takeApart(request: FastifyRequest, requestId: string): Call {
     body: (request.body ?? empty) as Buffer | 'too large',
     route: findRoute(request.method, path, query),
   }
-}
-
-/** By the end of the path, because it is asked of every request; that a few others may be as long harms nobody. */
-function limitOf(request: FastifyRequest): number {
-  const path = (request.raw.url ?? '').split('?', 1)[0] ?? ''
-  return /\/(functions|code)\/?$/.test(path) ? uploadLimitBytes : payloadLimitBytes
 }
 
 function server(options: HttpDoorOptions) {
@@ -264,22 +255,6 @@ function ofOtherApi(call: Call): Answer {
   }
 }
 
-// ── What goes wrong before or beside a request ─────────────────────────────────────────────────────────────────────
-
-/** AWS calls Invoke by the name of its permission here. */
-function tooLarge(route: Route | Refusal | undefined): Refusal {
-  const operation = route !== undefined && 'operation' in route ? route.operation : 'Unknown'
-  const name = operation === 'Invoke' ? 'InvokeFunction' : operation
-  const limit = uploads.has(operation) ? uploadLimitBytes : payloadLimitBytes
-  return refuse(
-    'RequestEntityTooLargeException',
-    `Request must be smaller than ${limit} bytes for the ${name} operation`,
-  )
-}
-
-const internalFailure = () =>
-  refuse('ServiceException', 'An error occurred and the request cannot be processed.')
-
 function answerFailure(
   error: Error & { statusCode?: number },
   request: FastifyRequest,
@@ -290,32 +265,5 @@ function answerFailure(
   const requestId = newId()
   const status = error.statusCode ?? 500
   if (status >= 500) log.warn({ requestId, err: error }, 'a request could not be taken in')
-  write(reply.raw, requestId, refused(refusalFor(status, request)))
-}
-
-function refusalFor(status: number, request: FastifyRequest): Refusal {
-  if (status === 415) {
-    return refuse(
-      'UnsupportedMediaTypeException',
-      `The content type of the request body is not supported: ${request.headers['content-type']}`,
-    )
-  }
-  return status < 500
-    ? refuse('MalformedHttpRequestException', 'The request cannot be understood.')
-    : internalFailure()
-}
-
-/** Bytes that are no HTTP, or a request that took too long: there is no request to answer, only a socket. */
-function hangUp(error: Error & { code?: string }, socket: Socket): void {
-  if (!socket.writable || error.code === 'ECONNRESET') {
-    socket.destroy()
-    return
-  }
-  const refusal =
-    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-      ? refuse('RequestTimeoutException', 'The request did not arrive in time.')
-      : refuse('MalformedHttpRequestException', 'The request is not HTTP.')
-  socket.end(
-    `HTTP/1.1 ${refusal.status} ${refusal.status === 408 ? 'Request Timeout' : 'Bad Request'}\r\nconnection: close\r\ncontent-type: application/json\r\nx-amzn-errortype: ${refusal.code}\r\ncontent-length: ${refusal.body.length}\r\n\r\n${refusal.body}`,
-  )
+  write(reply.raw, requestId, refused(refusalFor(status, request.headers['content-type'])))
 }

@@ -7,6 +7,7 @@
  * the messages of Jackson 2.18.
  */
 import { isUtf8 } from 'node:buffer'
+import { Cursor, described, Fault } from './json-cursor.ts'
 
 const decoder = new TextDecoder()
 
@@ -26,13 +27,7 @@ function isJson(bytes: Uint8Array): boolean {
 }
 
 const values = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
-const source = (line: number, column: number) =>
-  `[Source: REDACTED (\`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION\` disabled); line: ${line}, column: ${column}]`
-
 type Scope = { kind: 'root' | 'Object' | 'Array'; opened: string }
-
-/** A fault, thrown out of the scanner and caught a few lines further down. */
-class Fault extends Error {}
 
 function describeFirstFault(bytes: Uint8Array): string {
   try {
@@ -42,55 +37,6 @@ function describeFirstFault(bytes: Uint8Array): string {
     throw fault
   }
   throw new Error('V8 refuses this JSON and the scanner finds no fault in it')
-}
-
-class Cursor {
-  readonly bytes: Uint8Array
-  at = 0
-  line = 1
-  lineStart = 0
-  constructor(bytes: Uint8Array) {
-    this.bytes = bytes
-  }
-
-  get ended(): boolean {
-    return this.at >= this.bytes.length
-  }
-  peek(): number {
-    return this.bytes[this.at] ?? -1
-  }
-  /** The next byte, or -1 at the end, where it stays. */
-  next(): number {
-    return this.ended ? -1 : (this.bytes[this.at++] as number)
-  }
-  skipSpace(): void {
-    for (; !this.ended; this.at++) {
-      const byte = this.peek()
-      if (byte === 0x0a) {
-        this.line++
-        this.lineStart = this.at + 1
-      } else if (byte !== 0x20 && byte !== 0x09 && byte !== 0x0d) return
-    }
-  }
-  place(): string {
-    return source(this.line, this.at - this.lineStart + 1)
-  }
-  fault(text: string): Fault {
-    return new Fault(`${text}\n at ${this.place()}`)
-  }
-  /** The character just read cannot stand here. */
-  unexpected(code: number, why: string): Fault {
-    const where = source(this.line, this.at - this.lineStart)
-    return new Fault(`Unexpected character (${described(code)})${why}\n at ${where}`)
-  }
-}
-
-function described(code: number): string {
-  if (code < 0x20 || (code >= 0x7f && code <= 0x9f)) return `(CTRL-CHAR, code ${code})`
-  const character = String.fromCodePoint(code)
-  return code > 0xff
-    ? `'${character}' (code ${code} / 0x${code.toString(16)})`
-    : `'${character}' (code ${code})`
 }
 
 const quote = 0x22
