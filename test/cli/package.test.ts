@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { cleanEnvironment, startLambus } from './run-lambus.ts'
+import { cleanEnvironment, endLeftovers, startLambus } from './run-lambus.ts'
 
 const run = promisify(execFile)
 const root = join(import.meta.dirname, '../..')
@@ -44,7 +44,10 @@ describe.skipIf(missing !== undefined)('the package', () => {
     const install = ['install', '--prefer-offline', '--no-audit', '--no-fund', join(dir, tarball)]
     await inProject('npm', ...install)
   }, 180_000)
-  afterAll(() => rmSync(dir, { recursive: true, force: true }))
+  afterAll(async () => {
+    await endLeftovers()
+    rmSync(dir, { recursive: true, force: true })
+  })
 
   test('holds nothing but what is used', () => {
     const installed = readdirSync(join(project, 'node_modules/lambus')).sort()

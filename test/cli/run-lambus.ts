@@ -48,10 +48,11 @@ export type Server = {
 }
 
 const running = new Set<ChildProcess>()
-// After a test that timed out: its own children go with it.
-process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL')
-})
+/** For `afterAll`: what a failed test left behind. */
+export async function endLeftovers(): Promise<void> {
+  for (const child of running) child.kill('SIGTERM')
+  await Promise.all([...running].map((child) => once(child, 'exit')))
+}
 
 /** `lambus up` or `lambus start`. Resolves at its ready line; rejects with what it wrote when it ends before that. */
 export async function startLambus(

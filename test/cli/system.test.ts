@@ -14,7 +14,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { connectionFile } from '../../cli/connection.ts'
-import { lambusCommand, type Ran, runLambus, type Server, startLambus } from './run-lambus.ts'
+import {
+  endLeftovers,
+  lambusCommand,
+  type Ran,
+  runLambus,
+  type Server,
+  startLambus,
+} from './run-lambus.ts'
 
 const root = join(import.meta.dirname, '../..')
 const isThere = existsSync(join(root, 'main.ts'))
@@ -47,7 +54,7 @@ describe.skipIf(!isThere)('lambus', () => {
     cpSync(join(root, 'examples/hello'), join(dir, 'hello'), { recursive: true })
   })
   afterAll(async () => {
-    await server?.end()
+    await endLeftovers()
     rmSync(dir, { recursive: true, force: true })
   })
 
@@ -271,6 +278,8 @@ describe.skipIf(!isThere)('lambus', () => {
 })
 
 describe.skipIf(!isThere)('the end of lambus up', () => {
+  afterAll(endLeftovers)
+
   test.each(['SIGTERM', 'SIGINT'] as const)(
     'by %s is clean: exit code 0, no connection.json, and nobody answers',
     async (signal) => {
