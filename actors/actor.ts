@@ -72,7 +72,7 @@ export type Counts = {
   deadLetters: number
   /** Messages from outside that were no event of this machine: no type, an unknown one, or one of XState's own. */
   malformed: number
-  /** Steps undone because a guard or an assign threw, and effects that threw. */
+  /** Steps undone because a guard or an assign threw; effects and listeners that threw. */
   failures: number
 }
 
@@ -168,7 +168,20 @@ export function host<Machine extends HostedMachine>(
     if (reached.status !== 'active') {
       instance.timers?.stop()
       instances.delete(id)
-      ended?.(id, snapshot)
+      if (ended !== undefined) tellSafely('ended', id, () => ended(id, snapshot))
+    }
+  }
+
+  /** Who is told what happened must not be able to break it off. */
+  const tellSafely = (whom: string, instance: string, say: () => void): void => {
+    try {
+      say()
+    } catch (error) {
+      counts.failures++
+      log.error(
+        { code: 'ACTOR_LISTENER_FAILED', machine: machine.id, instance, whom, err: error },
+        'somebody who was told of a step threw',
+      )
     }
   }
 
@@ -178,6 +191,8 @@ export function host<Machine extends HostedMachine>(
     type: string,
     params: unknown,
   ): void => {
+    // One of its effects may have been to forget it.
+    if (instances.get(id) !== instance) return
     instance.timers ??= timersOf(clock, (event) => deliver(id, event))
     instance.timers.keep(type, params)
   }
@@ -202,7 +217,7 @@ export function host<Machine extends HostedMachine>(
       snapshot: { value, context, status },
       asked: asked.map(({ type }) => type),
     }
-    for (const see of watchers) see(seen)
+    for (const see of watchers) tellSafely('watch', instance, () => see(seen))
   }
 
   return {

@@ -59,8 +59,12 @@ export function stepper<Machine extends HostedMachine>(machine: Machine): Steppe
   }
   return {
     begin: (input) => collect(() => machine.getInitialSnapshot(scope, input as never)),
-    step: (snapshot, event) =>
-      collect(() => machine.transition(snapshot as AnyMachineSnapshot, event, scope)),
+    step: (snapshot, event) => {
+      const { children } = snapshot as AnyMachineSnapshot
+      const next = collect(() => machine.transition(snapshot as AnyMachineSnapshot, event, scope))
+      if ((next.snapshot as AnyMachineSnapshot).children !== children) refuseChildren(next.snapshot)
+      return next
+    },
     resume: ({ value, context }) =>
       machine.resolveState({ value, context } as never) as SnapshotFrom<Machine>,
   }
@@ -106,18 +110,27 @@ function scopeThat(ask: (action: Asked) => void): Scope {
 
 /** Every machine is looked at once, when it gets its host: what cannot work is found at start, not at the first event. */
 function refuseUnhostable(machine: HostedMachine): void {
-  const known = machine.implementations.actions as Record<string, unknown>
+  const { actions, guards, delays } = machine.implementations as unknown as Record<string, object>
+  const refuse = (node: StateNode, why: string) => {
+    throw new UnhostableMachine(`${node.id} ${why}`)
+  }
   const visit = (node: StateNode): void => {
-    if (node.invoke.length > 0) {
-      throw new UnhostableMachine(`${node.id} invokes an actor: ask for an effect instead`)
-    }
+    if (node.invoke.length > 0) refuse(node, 'invokes an actor: ask for an effect instead')
     for (const action of actionsOf(node)) {
-      const name = typeof action === 'string' ? action : (action as { type?: string }).type
-      if (name === undefined || (known[name] === undefined && !name.startsWith('xstate.'))) {
-        throw new UnhostableMachine(
-          `${node.id} uses an action that setup() does not name: ${String(name)}`,
-        )
-      }
+      const name = nameOf(action)
+      if (isTimer(action)) continue
+      if (name === undefined) refuse(node, 'has an action without a name')
+      else if (!(name in (actions ?? {}))) refuse(node, `uses an unknown action: ${name}`)
+    }
+    for (const guard of transitionsOf(node).map((transition) => transition.guard)) {
+      const name = nameOf(guard)
+      if (guard === undefined) continue
+      if (name === undefined) refuse(node, 'has a guard without a name')
+      else if (!(name in (guards ?? {}))) refuse(node, `uses an unknown guard: ${name}`)
+    }
+    for (const { delay } of node.after) {
+      const isKnown = typeof delay !== 'string' || delay in (delays ?? {})
+      if (!isKnown) refuse(node, `waits for an unknown delay: ${delay}`)
     }
     for (const child of Object.values(node.states)) visit(child as StateNode)
   }
@@ -126,9 +139,28 @@ function refuseUnhostable(machine: HostedMachine): void {
 
 type StateNode = AnyStateMachine['root']
 
-const actionsOf = (node: StateNode) => [
+const transitionsOf = (node: StateNode) => [
+  ...[...node.transitions.values()].flat(),
+  ...(node.always ?? []),
+]
+const actionsOf = (node: StateNode): unknown[] => [
   ...node.entry,
   ...node.exit,
-  ...[...node.transitions.values()].flat().flatMap(({ actions }) => actions),
-  ...(node.always ?? []).flatMap(({ actions }) => actions),
+  ...transitionsOf(node).flatMap(({ actions }) => actions),
 ]
+
+/** How `setup()` knows an action or a guard; undefined for one that is written where it is used. */
+const nameOf = (used: unknown): string | undefined => {
+  if (typeof used === 'string') return used
+  return typeof used === 'object' ? (used as { type: string } | null)?.type : undefined
+}
+
+/** What XState makes of an `after`. */
+const isTimer = (action: unknown): boolean =>
+  typeof action === 'function' &&
+  ['xstate.raise', 'xstate.cancel'].includes((action as { type?: string }).type ?? '')
+
+function refuseChildren({ children }: AnyMachineSnapshot): void {
+  const [id] = Object.keys(children)
+  if (id !== undefined) throw new UnhostableMachine(`spawns an actor: ${id}`)
+}

@@ -1,0 +1,110 @@
+/** Every machine of ours, with an input and its events: for what is to be true of all of them. */
+import fc from 'fast-check'
+import type { EventObject } from 'xstate'
+import type { HostedMachine } from '../../actors/step.ts'
+import { childMachine } from '../../machines/child.ts'
+import { functionMachine } from '../../machines/function.ts'
+import { invocationMachine } from '../../machines/invocation.ts'
+import { partitionMachine } from '../../machines/partition.ts'
+import { peerMachine } from '../../machines/peer.ts'
+import { placementMachine } from '../../machines/placement.ts'
+import { poolMachine } from '../../machines/pool.ts'
+import { reservationsMachine } from '../../machines/reservations.ts'
+import { sandboxMachine } from '../../machines/sandbox.ts'
+import { workerMachine } from '../../machines/worker.ts'
+
+/** What the fields of our machines' events are made of: few values, so that they meet. */
+const id = (letter: string) => fc.constantFrom(`${letter}1`, `${letter}2`)
+const seat = fc.record({ sandboxId: id('s'), workerId: id('w') })
+const fields: Record<string, fc.Arbitrary<unknown>> = {
+  sandboxId: id('s'),
+  workerId: id('w'),
+  frontEnd: id('f'),
+  requestId: id('r'),
+  generation: id('g'),
+  pool: id('p'),
+  seat,
+  seats: fc.array(seat, { maxLength: 2 }),
+  count: fc.nat(3),
+  run: fc.nat(3),
+  life: fc.nat(3),
+  atMs: fc.nat(1_000_000),
+  timeoutMs: fc.constantFrom(1_000, 3_000),
+  tookMs: fc.nat(100),
+  memoryMb: fc.constantFrom(128, 256, 512),
+  revision: fc.nat(9),
+  isOurs: fc.boolean(),
+  byUs: fc.boolean(),
+  outcome: fc.constantFrom('alive', 'gone', 'silent', 'unknown'),
+  refusal: fc.constant({ why: 'no function' }),
+  reason: fc.constant('why'),
+  why: fc.constant('why'),
+  reply: fc.constant('here'),
+  at: fc.constant('2026-11-23T09:00:00.000Z'),
+  revisionId: id('v'),
+  name: fc.constant('f'),
+  incarnation: fc.constant('i1'),
+  settings: fc.constant({ memoryMb: 128 }),
+  code: fc.constant({ sha256: 'abc', sizeBytes: 3 }),
+  tags: fc.constant({ team: 'a' }),
+  keys: fc.constant(['team']),
+}
+
+/** Any of a machine's events, with all fields that any of ours has: a machine takes those that it knows. */
+const eventsOf = (machine: HostedMachine): fc.Arbitrary<EventObject> => {
+  const types = (machine.events as string[]).filter((type) => !type.startsWith('xstate.'))
+  return fc
+    .constantFrom(...types)
+    .chain((type) => fc.record({ type: fc.constant(type), ...fields }))
+}
+
+const inputs: [HostedMachine, unknown][] = [
+  [
+    childMachine,
+    {
+      launchTimeoutMs: 30_000,
+      steadyMs: 10_000,
+      backOffMs: 50,
+      maxBackOffMs: 150,
+      maxDeaths: 4,
+      stopTimeoutMs: 5_000,
+    },
+  ],
+  [functionMachine, undefined],
+  [invocationMachine, { reservationTimeoutMs: 30_000, overdueMs: 1_000 }],
+  [partitionMachine, { partition: 0, ttlMs: 15_000, renewEveryMs: 5_000, vacancyMs: 1_000 }],
+  [peerMachine, { silenceMs: 900, secondLookMs: 300 }],
+  [
+    placementMachine,
+    {
+      candidates: ['w1', 'w2'].map((workerId) => ({
+        workerId,
+        freeMb: 512,
+        sandboxes: 0,
+        ofSameFunction: 0,
+      })),
+      memoryMb: 128,
+      patienceMs: 500,
+    },
+  ],
+  [
+    poolMachine,
+    {
+      prefix: 's',
+      limit: 3,
+      keepAliveMs: 600_000,
+      graceMs: 50,
+      roomAgainMs: 500,
+      found: [{ sandboxId: 's1', workerId: 'w1', standing: { is: 'held', frontEnd: 'f1' } }],
+    },
+  ],
+  [reservationsMachine, { askAgainMs: 200 }],
+  [sandboxMachine, { initTimeoutMs: 10_000, invokeTimeoutMs: 3_000, exitTimeoutMs: 2_000 }],
+  [workerMachine, { memoryMb: 512, startsAtOnce: 2 }],
+]
+
+export const allMachines = inputs.map(([machine, input]) => ({
+  machine,
+  input,
+  anyEvent: eventsOf(machine),
+}))
