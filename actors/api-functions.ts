@@ -4,7 +4,7 @@
  * Source: lambda-semantics.md §2.3 and Appendix A.
  */
 import { checkInput, type Input } from '../edges/aws/constraints.ts'
-import { isRefusal, type Refusal, Refused, refuse } from '../edges/aws/errors.ts'
+import { isRefusal, type Refusal, refuse } from '../edges/aws/errors.ts'
 import { functionConfiguration, listedFunction } from '../edges/aws/function-configuration.ts'
 import {
   type GivenCode,

@@ -4,7 +4,7 @@
  * Source: lambda-semantics.md, Appendix A; LocalStack's TestLambdaTags and TestLambdaTag, recorded on AWS.
  */
 import { checkInput, type Input } from '../edges/aws/constraints.ts'
-import { isRefusal, type Refusal, Refused, refuse } from '../edges/aws/errors.ts'
+import { isRefusal, type Refusal, refuse } from '../edges/aws/errors.ts'
 import { checkTags } from '../edges/aws/function-requests.ts'
 import { shapes } from '../edges/aws/function-shapes.ts'
 import { canExist, functionNotFound, parseFunctionName } from '../edges/aws/names.ts'

@@ -52,7 +52,7 @@ const aws = async (...args: string[]) => {
   return stdout === '' ? undefined : JSON.parse(stdout)
 }
 
-const script = String.raw`
+const script = `
 import boto3, json, sys, urllib.request
 from botocore.exceptions import ClientError
 from botocore.config import Config
