@@ -305,7 +305,7 @@ const machine = base
       /** Those that no sandbox is coming for; the others go on waiting. */
       throttleRest: base.enqueueActions(({ context, enqueue }) => {
         let { ledger } = context
-        let excess = wanted(ledger) - coming(ledger) + countOf(ledger, 'unwanted')
+        let excess = wanted(ledger) - coming(ledger) - countOf(ledger, 'unwanted')
         for (const [frontEnd, count] of Object.entries(ledger.wants)) {
           const refused = Math.min(count, Math.max(0, excess))
           if (refused === 0) continue

@@ -92,6 +92,21 @@ test('a sandbox that is ready before its placement is known is as good', () => {
   `)
 })
 
+test('a sandbox that was called off and comes all the same is of use', () => {
+  expect(
+    story(want('a', 1), placed('s-0'), want('a', 0), ready('s-0'), want('b', 1)),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)        → serving
+    want a 1       → serving  place s-0
+    placed s-0 w1  → serving
+    want a 0       → serving  callOff s-0 w1
+    ready s-0 w1 0 → serving
+    want b 1       → serving  grant b [s-0/w1]
+    "
+  `)
+})
+
 test('who waits takes what comes back first, and the sandbox that is not needed is called off', () => {
   expect(
     story(
@@ -110,20 +125,20 @@ test('who waits takes what comes back first, and the sandbox that is not needed 
     ready s-0 w1 0        → serving  grant a [s-0/w1]
     want b 1              → serving  place s-1
     placed s-1 w1         → serving
-    released a [s-0/w1] 0 → serving  grant b [s-0/w1], stop s-1 w1
+    released a [s-0/w1] 0 → serving  grant b [s-0/w1], callOff s-1 w1
     stopped s-1 w1        → serving
     tick 1000             → serving
     "
   `)
 })
 
-test('a sandbox that was called off before it had a worker is stopped when it has one', () => {
+test('a sandbox that was called off before it had a worker is called off again when it has one', () => {
   expect(story(want('a', 1), want('a', 0), placed('s-0'), stopped('s-0'))).toMatchInlineSnapshot(`
     "
     (start)        → serving
     want a 1       → serving  place s-0
     want a 0       → serving
-    placed s-0 w1  → serving  stop s-0 w1
+    placed s-0 w1  → serving  callOff s-0 w1
     stopped s-0 w1 → serving
     "
   `)
@@ -132,8 +147,8 @@ test('a sandbox that was called off before it had a worker is stopped when it ha
     (start)        → serving
     want a 1       → serving  place s-0
     want a 0       → serving
-    ready s-0 w1 0 → serving  stop s-0 w1
-    placed s-0 w1  → serving  stop s-0 w1
+    ready s-0 w1 0 → serving
+    placed s-0 w1  → serving
     "
   `)
   expect(story(want('a', 1), want('a', 0), noRoom('s-0'), want('a', 1))).toMatchInlineSnapshot(`
@@ -154,7 +169,7 @@ test('a hundred that were wanted and are called off leave nothing behind', () =>
   expect(ids.length).toBe(100)
   for (const id of ids.slice(0, 50)) many.take(placed(id))
   const off = many.take(want('a', 0))
-  expect(off.asked.filter(({ type }) => type === 'stop').length).toBe(50)
+  expect(off.asked.filter(({ type }) => type === 'callOff').length).toBe(50)
   let late = 0
   for (const id of ids.slice(50)) late += many.take(placed(id)).asked.length
   expect(late).toBe(50)
@@ -242,18 +257,56 @@ test('at the limit only those are throttled that no sandbox is coming for', () =
   `)
 })
 
+test('at the limit what is being stopped makes room, and nobody is throttled for it', () => {
+  expect(
+    story(
+      ...warm('a', 's-0'),
+      released('a', 's-0'),
+      tick(600_000),
+      want('a', 4),
+      'grace',
+      stopped('s-0'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)               → serving
+    want a 1              → serving    place s-0
+    placed s-0 w1         → serving
+    ready s-0 w1 0        → serving    grant a [s-0/w1]
+    released a [s-0/w1] 0 → serving
+    tick 600000           → serving    stop s-0 w1
+    want a 4              → saturated  place s-1, place s-2, wait 50 ms
+    grace                 → serving    stop waiting, throttle a 1
+    stopped s-0 w1        → serving    place s-3
+    "
+  `)
+})
+
 test('where no worker has room nobody is throttled: room is asked for again after a while', () => {
   expect(
-    story(want('a', 1), noRoom('s-0'), want('a', 2), 'roomAgain', noRoom('s-1'), ready('s-2')),
+    story(
+      want('a', 3),
+      noRoom('s-0'),
+      noRoom('s-1'),
+      noRoom('s-2'),
+      'roomAgain',
+      noRoom('s-3'),
+      'roomAgain',
+      placed('s-4'),
+      ready('s-4'),
+    ),
   ).toMatchInlineSnapshot(`
     "
     (start)        → serving
-    want a 1       → serving  place s-0
+    want a 3       → serving  place s-0, place s-1, place s-2
     noRoom s-0     → crowded  wait 500 ms
-    want a 2       → crowded
-    roomAgain      → serving  stop waiting, place s-1, place s-2
-    noRoom s-1     → crowded  wait 500 ms
-    ready s-2 w1 0 → crowded  grant a [s-2/w1]
+    noRoom s-1     → crowded
+    noRoom s-2     → crowded
+    roomAgain      → crowded  stop waiting, place s-3, wait 500 ms
+    noRoom s-3     → crowded
+    roomAgain      → crowded  stop waiting, place s-4, wait 500 ms
+    placed s-4 w1  → serving  stop waiting, place s-5, place s-6
+    ready s-4 w1 0 → serving  grant a [s-4/w1]
     "
   `)
 })
@@ -328,7 +381,7 @@ test('what only a dead front end waited for is called off', () => {
     (start)        → serving
     want a 2       → serving  place s-0, place s-1
     placed s-0 w1  → serving
-    frontEndGone a → serving  reclaim s-0 w1, stop s-0 w1
+    frontEndGone a → serving  reclaim s-0 w1, callOff s-0 w1
     "
   `)
 })
@@ -470,9 +523,9 @@ test('a message that was lost is made up for: each tick workers are asked after 
     (start)        → serving
     want a 1       → serving  place s-0
     placed s-0 w1  → serving
-    want a 0       → serving  stop s-0 w1
+    want a 0       → serving  callOff s-0 w1
     tick 1000      → serving  reclaim s-0 w1
-    freed s-0 w1 0 → serving  stop s-0 w1
+    freed s-0 w1 0 → serving
     stopped s-0 w1 → serving
     "
   `)
@@ -642,7 +695,8 @@ test('whatever comes, also late and twice, nothing is held by two and the limit 
         for (const { type, params } of asked) {
           const { sandboxId, workerId } = (params ?? {}) as Seat
           if (type === 'reclaim') check(undefined, life.take(stopped(sandboxId, workerId)))
-          if (type === 'stop') check(undefined, life.take(stopped(sandboxId, workerId)))
+          if (type === 'stop' || type === 'callOff')
+            check(undefined, life.take(stopped(sandboxId, workerId)))
         }
         for (const [id, { workerId }] of Object.entries(life.snapshot.context.ledger.sandboxes)) {
           if (workerId === '') check(undefined, life.take(noRoom(id)))

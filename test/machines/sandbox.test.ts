@@ -280,7 +280,7 @@ test('a sandbox stops wherever nothing runs in it', () => {
   expect(story(stop)).toMatchInlineSnapshot(`
     "
     (start) → queued   queueForStart
-    stop    → stopped  passTurn, reportStopped not needed
+    stop    → stopped  passTurn, reportStopped stopped
     "
   `)
   expect(story(turn, stop)).toMatchInlineSnapshot(`
@@ -317,6 +317,27 @@ test('a sandbox stops wherever nothing runs in it', () => {
     ready 1     → idle          passTurn, stop waiting, reportReady
     exited 1    → dormant
     stop        → stopped       reportStopped stopped
+    "
+  `)
+})
+
+test('a sandbox that is called off does not start, unless it has begun to', () => {
+  expect(story({ type: 'callOff' })).toMatchInlineSnapshot(`
+    "
+    (start) → queued   queueForStart
+    callOff → stopped  passTurn, reportStopped not needed
+    "
+  `)
+  expect(
+    story(turn, { type: 'callOff' }, provisioned, { type: 'callOff' }, ready(1)),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)     → queued        queueForStart
+    turn        → provisioning  provision
+    callOff     → provisioning  ignored
+    provisioned → initializing  startProcess 1, wait 10000 ms
+    callOff     → initializing  ignored
+    ready 1     → idle          passTurn, stop waiting, reportReady
     "
   `)
 })
@@ -385,7 +406,14 @@ test('a process that cannot be killed costs the sandbox', () => {
 })
 
 const anyEvent: fc.Arbitrary<SandboxEvent | 'a timer rings'> = fc.oneof(
-  fc.constantFrom(turn, provisioned, stop, reclaim, 'a timer rings' as const),
+  fc.constantFrom(
+    turn,
+    provisioned,
+    stop,
+    reclaim,
+    { type: 'callOff' } as const,
+    'a timer rings' as const,
+  ),
   fc.constant<SandboxEvent>({ type: 'unprovisioned', reason: 'no such package' }),
   fc
     .nat(4)

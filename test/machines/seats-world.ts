@@ -1,0 +1,349 @@
+/**
+ * A small world around one pool: front ends with their reservations, workers with their sandboxes, and a network that
+ * delays, repeats and loses messages. The machines are the real ones in their real host; everything else is as simple as
+ * it can be. It watches what nobody may break:
+ *
+ * - no sandbox is held by two front ends, and none runs two invocations;
+ * - never more seats in use than the limit;
+ * - every request comes to one end.
+ */
+import { type Host, host } from '../../actors/actor.ts'
+import { type PoolEvent, poolMachine } from '../../machines/pool.ts'
+import {
+  type ReservationsEvent,
+  reservationsMachine,
+  type Seat,
+} from '../../machines/reservations.ts'
+import { type KeptLog, keptLog } from '../kept-log.ts'
+import type { Chance } from '../seed.ts'
+import { type SimulatedClock, simulatedClock } from '../simulated-clock.ts'
+
+export type WorldOptions = {
+  limit: number
+  /** Sandboxes that each worker has room for. */
+  room: number
+  /** One message in how many is lost; 0: none. Those whose loss nothing makes up for are never lost. */
+  lossy: number
+  /** One message in how many comes twice; 0: none. Not those that are sent once and count: NATS repeats nothing. */
+  repeating: number
+}
+
+export type End = 'done' | 'throttled' | 'withdrawn' | 'failed' | 'redirected'
+
+/**
+ * Nothing makes up for these: who was to hear a grant, or that a seat is given back or doubted, never asks after it. And of
+ * `placed` and `ready` one has to arrive. `errand`: a request, whose sender would see that there is no answer.
+ */
+const vital = ['granted', 'released', 'doubted', 'placed', 'errand']
+
+const RESERVATION_TIMEOUT_MS = 30_000
+const PLACEMENT_TIMEOUT_MS = 5_000
+
+type Sandbox = {
+  workerId: string
+  state: 'queued' | 'starting' | 'idle' | 'busy'
+  invocation: symbol | undefined
+}
+type FrontEnd = { id: string; host: Host<typeof reservationsMachine>; isAlive: boolean }
+
+export function seatsWorld(chance: Chance, options: WorldOptions) {
+  const clock: SimulatedClock = simulatedClock()
+  const log: KeptLog = keptLog()
+  const broken: string[] = []
+  const ends = new Map<string, End>()
+  const sandboxes = new Map<string, Sandbox>()
+  const deadWorkers = new Set<string>()
+  const frontEnds: FrontEnd[] = []
+  /** Seats on which a front end runs an invocation. */
+  const inUse = new Map<string, { frontEnd: string; requestId: string; seat: Seat }>()
+
+  // ── The network: in order from one sender to one receiver ──────────────────────────────────────────────────────
+  const lastArrivalMs = new Map<string, number>()
+  const deliver = (link: string, type: string, arrive: () => void) => {
+    const isVital = vital.includes(type)
+    if (!isVital && options.lossy > 0 && chance(options.lossy) === 0) return
+    const isRepeated = !isVital && options.repeating > 0 && chance(options.repeating) === 0
+    const times = isRepeated ? 2 : 1
+    for (let time = 0; time < times; time++) {
+      const atMs = Math.max(clock.nowMs() + 1 + chance(20), lastArrivalMs.get(link) ?? 0)
+      lastArrivalMs.set(link, atMs)
+      clock.setTimer(arrive, atMs - clock.nowMs())
+    }
+  }
+  const toPool = (from: string, event: PoolEvent) =>
+    deliver(`${from}>pool`, event.type, () => hearPool(event))
+
+  // ── Workers ────────────────────────────────────────────────────────────────────────────────────────────────────
+  const workers = ['w1', 'w2']
+  const isFull = (workerId: string) =>
+    deadWorkers.has(workerId) ||
+    [...sandboxes.values()].filter((sandbox) => sandbox.workerId === workerId).length >=
+      options.room
+  const place = (sandboxId: string) => {
+    let isAnswered = false
+    const answer = (event: PoolEvent) => () => {
+      if (isAnswered) return
+      isAnswered = true
+      pool.send('p', event)
+    }
+    clock.setTimer(answer({ type: 'noRoom', sandboxId }), PLACEMENT_TIMEOUT_MS)
+    const workerId = [...workers].sort(() => chance(2) - 0.5).find((id) => !isFull(id))
+    if (workerId === undefined) {
+      deliver('placement>pool', 'noRoom', answer({ type: 'noRoom', sandboxId }))
+      return
+    }
+    sandboxes.set(sandboxId, { workerId, state: 'queued', invocation: undefined })
+    deliver('placement>pool', 'placed', answer({ type: 'placed', sandboxId, workerId }))
+    clock.setTimer(() => {
+      const queued = sandboxes.get(sandboxId)
+      if (queued?.state !== 'queued') return
+      queued.state = 'starting'
+      clock.setTimer(() => {
+        const sandbox = sandboxes.get(sandboxId)
+        if (sandbox?.state !== 'starting') return
+        sandbox.state = 'idle'
+        toPool(workerId, { type: 'ready', sandboxId, workerId, atMs: clock.nowMs() })
+      }, 20 + chance(200))
+    }, chance(100))
+  }
+  const stop = ({ sandboxId, workerId }: Seat): void => {
+    const sandbox = sandboxes.get(sandboxId)
+    if (sandbox === undefined || sandbox.state === 'busy') return
+    sandboxes.delete(sandboxId)
+    toPool(workerId, { type: 'stopped', sandboxId, workerId })
+  }
+  const callOff = (seat: Seat): void => {
+    if (sandboxes.get(seat.sandboxId)?.state === 'queued') stop(seat)
+  }
+  const reclaim = ({ sandboxId, workerId }: Seat) => {
+    const sandbox = sandboxes.get(sandboxId)
+    if (sandbox === undefined) toPool(workerId, { type: 'stopped', sandboxId, workerId })
+    else if (sandbox.state === 'idle') {
+      toPool(workerId, { type: 'freed', sandboxId, workerId, atMs: clock.nowMs() })
+    }
+  }
+
+  // ── The pool ───────────────────────────────────────────────────────────────────────────────────────────────────
+  const isKnown = (sandboxId: string): boolean =>
+    pool.snapshot('p')?.context.ledger.sandboxes[sandboxId] !== undefined
+  const toFrontEnd = (id: string, event: ReservationsEvent) =>
+    deliver(`pool>${id}`, event.type, () => hearFrontEnd(id, event))
+  const pool: Host<typeof poolMachine> = host(poolMachine, {
+    clock,
+    log,
+    duties: {
+      grant: ({ frontEnd, seats }) => toFrontEnd(frontEnd, { type: 'granted', seats }),
+      throttle: ({ frontEnd, count }) =>
+        toFrontEnd(frontEnd, { type: 'throttled', count, reason: 'limit' }),
+      recall: ({ frontEnd, count }) => toFrontEnd(frontEnd, { type: 'recalled', count }),
+      place: ({ sandboxId }) => place(sandboxId),
+      // What the ledger does not know is told once, when it shows itself.
+      stop: (seat) =>
+        deliver(`pool>${seat.workerId}`, isKnown(seat.sandboxId) ? 'stop' : 'errand', () =>
+          stop(seat),
+        ),
+      callOff: (seat) => deliver(`pool>${seat.workerId}`, 'callOff', () => callOff(seat)),
+      reclaim: (seat) => deliver(`pool>${seat.workerId}`, 'reclaim', () => reclaim(seat)),
+    },
+  })
+  let pools = 0
+  const hearPool = (event: PoolEvent) => {
+    if (pool.snapshot('p') === undefined) {
+      if (event.type === 'want') {
+        pool.start('p', {
+          prefix: `p${pools++}`,
+          limit: options.limit,
+          keepAliveMs: 10_000,
+          graceMs: 50,
+          roomAgainMs: 500,
+          found: [],
+        })
+      } else if (event.type === 'ready') stop(event)
+    }
+    if (pool.snapshot('p') !== undefined) pool.send('p', event)
+  }
+
+  // ── Front ends ─────────────────────────────────────────────────────────────────────────────────────────────────
+  const settle = (requestId: string, end: End) => {
+    const before = ends.get(requestId)
+    if (before !== undefined) broken.push(`${requestId} is ${end} and was ${before}`)
+    ends.set(requestId, end)
+  }
+  const holdersOf = (sandboxId: string) =>
+    frontEnds.filter(
+      ({ id, host: reservations, isAlive }) =>
+        isAlive &&
+        (inUse.get(sandboxId)?.frontEnd === id ||
+          reservations.snapshot('p')?.context.free.some((seat) => seat.sandboxId === sandboxId)),
+    )
+  const look = () => {
+    for (const sandboxId of sandboxes.keys()) {
+      const holders = holdersOf(sandboxId).map(({ id }) => id)
+      if (holders.length > 1) broken.push(`${sandboxId} is held by ${holders}`)
+    }
+    if (inUse.size > options.limit) broken.push(`${inUse.size} seats are in use`)
+  }
+  const want = (frontEnd: FrontEnd, requestId: string) => {
+    if (frontEnd.host.snapshot('p') === undefined) frontEnd.host.start('p', { askAgainMs: 200 })
+    frontEnd.host.send('p', { type: 'wanted', requestId })
+  }
+  const run = (frontEnd: FrontEnd, requestId: string, seat: Seat) => {
+    const { sandboxId } = seat
+    if (inUse.has(sandboxId)) broken.push(`${sandboxId} is given out while it is in use`)
+    inUse.set(sandboxId, { frontEnd: frontEnd.id, requestId, seat })
+    look()
+    deliver(`${frontEnd.id}>${seat.workerId}`, 'errand', () => {
+      const sandbox = sandboxes.get(sandboxId)
+      const back = (arrive: () => void) =>
+        deliver(`${seat.workerId}>${frontEnd.id}`, 'errand', () => {
+          if (!frontEnd.isAlive) return
+          const current = inUse.get(sandboxId)
+          if (current?.requestId !== requestId) return
+          inUse.delete(sandboxId)
+          arrive()
+        })
+      if (sandbox === undefined || sandbox.state !== 'idle') {
+        if (sandbox?.state === 'busy') broken.push(`${sandboxId} was to run two invocations`)
+        back(() => {
+          frontEnd.host.send('p', { type: 'lost', seat })
+          want(frontEnd, requestId)
+        })
+        return
+      }
+      const invocation = Symbol(requestId)
+      sandbox.state = 'busy'
+      sandbox.invocation = invocation
+      clock.setTimer(() => {
+        if (sandboxes.get(sandboxId)?.invocation !== invocation) return
+        sandbox.state = 'idle'
+        back(() => {
+          settle(requestId, 'done')
+          frontEnd.host.send('p', { type: 'finished', seat })
+        })
+      }, 1 + chance(300))
+    })
+  }
+  const openFrontEnd = (id: string): FrontEnd => {
+    const tell = (event: PoolEvent) => toPool(id, event)
+    const frontEnd: FrontEnd = {
+      id,
+      isAlive: true,
+      host: host(reservationsMachine, {
+        clock,
+        log,
+        duties: {
+          seat: ({ requestId, seat }) => run(frontEnd, requestId, seat),
+          throttle: ({ requestId }) => settle(requestId, 'throttled'),
+          redirect: ({ requestId }) => settle(requestId, 'redirected'),
+          ask: ({ count }) => tell({ type: 'want', frontEnd: id, count }),
+          giveBack: ({ seats }) =>
+            tell({ type: 'released', frontEnd: id, seats, atMs: clock.nowMs() }),
+          reportLost: ({ seat }) => tell({ type: 'doubted', frontEnd: id, seat }),
+        },
+      }),
+    }
+    return frontEnd
+  }
+  const hearFrontEnd = (id: string, event: ReservationsEvent) => {
+    const frontEnd = frontEnds.find((each) => each.id === id)
+    if (frontEnd?.isAlive !== true) return
+    if (frontEnd.host.snapshot('p') !== undefined) frontEnd.host.send('p', event)
+    else if (event.type === 'granted') {
+      toPool(id, { type: 'released', frontEnd: id, seats: event.seats, atMs: clock.nowMs() })
+    }
+    look()
+  }
+  for (const id of ['a', 'b']) frontEnds.push(openFrontEnd(id))
+
+  const every = (ms: number, work: () => void) => {
+    const again = () => {
+      work()
+      clock.setTimer(again, ms)
+    }
+    clock.setTimer(again, ms)
+  }
+  every(1_000, () => pool.snapshot('p') && pool.send('p', { type: 'tick', atMs: clock.nowMs() }))
+  every(1_000, () => {
+    for (const { host: reservations, isAlive } of frontEnds) {
+      if (isAlive && reservations.snapshot('p')) reservations.send('p', { type: 'aged' })
+    }
+  })
+
+  let requests = 0
+  return {
+    clock,
+    log,
+    ends,
+    broken,
+    sandboxes,
+    /** One request at one of the front ends that live. */
+    invoke() {
+      const alive = frontEnds.filter(({ isAlive }) => isAlive)
+      const frontEnd = alive[chance(alive.length)] as FrontEnd
+      const requestId = `r${requests++}`
+      want(frontEnd, requestId)
+      clock.setTimer(() => {
+        const waits = frontEnd.host.snapshot('p')?.context.waiting.includes(requestId)
+        if (!frontEnd.isAlive || waits !== true) return
+        frontEnd.host.send('p', { type: 'withdrawn', requestId })
+        settle(requestId, 'withdrawn')
+      }, RESERVATION_TIMEOUT_MS)
+    },
+    killFrontEnd() {
+      const frontEnd = frontEnds.find(({ isAlive }) => isAlive) as FrontEnd
+      frontEnd.isAlive = false
+      for (const [sandboxId, { frontEnd: holder, requestId }] of inUse) {
+        if (holder !== frontEnd.id) continue
+        inUse.delete(sandboxId)
+        settle(requestId, 'failed')
+      }
+      for (const requestId of frontEnd.host.snapshot('p')?.context.waiting ?? []) {
+        settle(requestId, 'failed')
+      }
+      frontEnd.host.forget('p')
+      clock.setTimer(
+        () => pool.snapshot('p') && pool.send('p', { type: 'frontEndGone', frontEnd: frontEnd.id }),
+        900 + chance(900),
+      )
+    },
+    killWorker(workerId: string) {
+      deadWorkers.add(workerId)
+      for (const [sandboxId, sandbox] of sandboxes) {
+        if (sandbox.workerId === workerId) sandboxes.delete(sandboxId)
+      }
+      clock.setTimer(() => {
+        for (const frontEnd of frontEnds.filter(({ isAlive }) => isAlive)) {
+          const { host: reservations } = frontEnd
+          if (reservations.snapshot('p') === undefined) continue
+          reservations.send('p', { type: 'workerGone', workerId })
+          for (const [sandboxId, { frontEnd: id, requestId, seat }] of inUse) {
+            if (id !== frontEnd.id || seat.workerId !== workerId) continue
+            inUse.delete(sandboxId)
+            settle(requestId, 'failed')
+            reservations.send('p', { type: 'lost', seat })
+          }
+        }
+        if (pool.snapshot('p')) pool.send('p', { type: 'workerGone', workerId })
+      }, 900 + chance(900))
+    },
+    drainWorker(workerId: string) {
+      deadWorkers.add(workerId)
+      for (const { host: reservations, isAlive } of frontEnds) {
+        if (isAlive && reservations.snapshot('p')) {
+          reservations.send('p', { type: 'workerDraining', workerId })
+        }
+      }
+      if (pool.snapshot('p')) pool.send('p', { type: 'workerDraining', workerId })
+    },
+    get requests() {
+      return requests
+    },
+    /** What should be nothing when everybody is gone. */
+    left: () => ({
+      sandboxes: [...sandboxes].map(([id, { state }]) => `${id} ${state}`),
+      inUse: [...inUse.keys()],
+      pool: pool.snapshot('p')?.context.ledger,
+      frontEnds: frontEnds.flatMap(({ host: reservations }) => [...reservations.instances()]),
+    }),
+  }
+}

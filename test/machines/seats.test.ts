@@ -1,0 +1,106 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { anyChance, type Chance } from '../seed.ts'
+import { seatsWorld, type WorldOptions } from './seats-world.ts'
+
+type World = ReturnType<typeof seatsWorld>
+type Trouble = (world: World, chance: Chance) => void
+
+const nothing = { sandboxes: [], inUse: [], pool: undefined, frontEnds: [] }
+
+/** Two hundred requests within ten seconds, and something that happens in between; then everybody goes home. */
+function play(chance: Chance, options: WorldOptions, trouble?: Trouble): World {
+  const world = seatsWorld(chance, options)
+  const troubleAt = chance(200)
+  for (let request = 0; request < 200; request++) {
+    if (request === troubleAt) trouble?.(world, chance)
+    world.invoke()
+    if (chance(4) === 0) world.clock.advance(chance(200))
+  }
+  world.clock.advance(120_000)
+  expect(world.broken).toEqual([])
+  expect(world.log.lines).toEqual([])
+  expect(world.ends.size).toBe(world.requests)
+  expect(world.left()).toEqual(nothing)
+  return world
+}
+
+const calm: WorldOptions = { limit: 20, room: 50, lossy: 0, repeating: 0 }
+const endsOf = ({ ends }: World) => new Set(ends.values())
+
+const plays = (options: WorldOptions, check: (world: World) => void, trouble?: Trouble) =>
+  fc.assert(
+    fc.property(anyChance, (chance) => check(play(chance, options, trouble))),
+    { numRuns: 40, endOnFailure: true },
+  )
+
+describe('front ends, a pool and workers together', () => {
+  test('with room below the limit every request is served', () => {
+    plays({ ...calm, limit: 500, room: 250 }, (world) => {
+      expect(endsOf(world)).toEqual(new Set(['done']))
+    })
+  })
+
+  test('at the limit every request is served or throttled, and nobody waits in vain', () => {
+    plays({ ...calm, limit: 3 }, (world) => {
+      for (const end of endsOf(world)) expect(['done', 'throttled']).toContain(end)
+    })
+  })
+
+  test('where workers are full, nobody is throttled: who waits takes what comes back', () => {
+    plays({ ...calm, limit: 500, room: 3 }, (world) => {
+      expect(endsOf(world)).toEqual(new Set(['done']))
+    })
+  })
+
+  test('messages that are lost cost time and no seat', () => {
+    plays({ ...calm, lossy: 10 }, (world) => {
+      for (const end of endsOf(world)) expect(['done', 'throttled', 'withdrawn']).toContain(end)
+    })
+  })
+
+  test('messages that come twice do no harm', () => {
+    plays({ ...calm, repeating: 5 }, (world) => {
+      for (const end of endsOf(world)) expect(['done', 'throttled']).toContain(end)
+    })
+  })
+
+  test('a front end that dies leaves no seat behind', () => {
+    plays(
+      calm,
+      () => {},
+      (world) => world.killFrontEnd(),
+    )
+  })
+
+  test('a worker that dies fails what runs on it, and nothing else', () => {
+    plays(
+      calm,
+      (world) => {
+        expect([...endsOf(world)]).not.toContain('withdrawn')
+      },
+      (world) => world.killWorker('w1'),
+    )
+  })
+
+  test('a worker that leaves fails nothing', () => {
+    plays(
+      calm,
+      (world) => {
+        expect([...endsOf(world)]).not.toContain('failed')
+      },
+      (world) => world.drainWorker('w1'),
+    )
+  })
+
+  test('all of it at once, and messages are lost', () => {
+    plays(
+      { limit: 5, room: 4, lossy: 10, repeating: 0 },
+      () => {},
+      (world) => {
+        world.killFrontEnd()
+        world.killWorker('w1')
+      },
+    )
+  })
+})
