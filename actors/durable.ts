@@ -123,7 +123,11 @@ export function durable<Machine extends HostedMachine>(
         return
       }
       // What an earlier event owes comes before what this one will: another process may have died in between.
-      if (!loaded.isPaid) await pay(instance, loaded)
+      if (!loaded.isPaid) {
+        await pay(instance, loaded)
+        // It had come to its end, and is now removed: this event is for whoever comes after it.
+        if (isOver(loaded)) continue
+      }
       const next = take(loaded, event, sequence)
       if (next === undefined) {
         counts.deadLetters++
@@ -154,6 +158,8 @@ export function durable<Machine extends HostedMachine>(
     event: EventObject,
     sequence: number,
   ): Loaded<Machine> | undefined => {
+    // A timer that rings for an actor that is no more must not bring it back.
+    if (loaded.snapshot === undefined && event.type.startsWith('xstate.')) return undefined
     const before = loaded.snapshot ?? steps.begin(undefined as never)
     const begun = 'asked' in before ? before : { snapshot: before, asked: [] as Asked[] }
     const next = steps.step(begun.snapshot as SnapshotFrom<Machine>, event)
@@ -162,7 +168,7 @@ export function durable<Machine extends HostedMachine>(
       snapshot: next.snapshot,
       step: loaded.step + 1,
       handled: [...loaded.handled.slice(1 - REMEMBERED), sequence],
-      owed: [...begun.asked, ...next.asked],
+      owed: withoutReplaced([...begun.asked, ...next.asked]),
       revision: loaded.revision,
       isPaid: false,
     }
@@ -179,8 +185,7 @@ export function durable<Machine extends HostedMachine>(
       await perform(type, params, { instance, key: `${instance}:${loaded.step}:${index}` })
     }
     loaded.isPaid = true
-    const { status } = (loaded.snapshot as AnyMachineSnapshot | undefined) ?? {}
-    if (status !== undefined && status !== 'active') {
+    if (isOver(loaded)) {
       known.delete(instance)
       await store.remove(name, instance, loaded.revision)
     } else if (!reloading) {
@@ -252,6 +257,26 @@ export function durable<Machine extends HostedMachine>(
     stop: async () => (await consumer).stop(),
   }
 }
+
+const isOver = ({ snapshot }: { snapshot: unknown }): boolean =>
+  snapshot !== undefined && (snapshot as AnyMachineSnapshot).status !== 'active'
+
+/**
+ * A timer that is set anew is not cancelled first: setting it replaces it. Performed a second time, the cancelling would
+ * take back the timer just set, and setting it again would pass for a repeat.
+ */
+const withoutReplaced = (asked: Asked[]): Asked[] =>
+  asked.filter(
+    ({ type, params }, index) =>
+      type !== 'xstate.cancel' ||
+      !asked
+        .slice(index)
+        .some(
+          (later) =>
+            later.type === 'xstate.raise' &&
+            (later.params as { id: string }).id === (params as { sendId: string }).sendId,
+        ),
+  )
 
 /**
  * XState's own event for a timer begins with `xstate.`, which nothing from the bus may. In the inbox it has a name of
