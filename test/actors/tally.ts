@@ -39,19 +39,25 @@ const machine = setup({
 }).createMachine({
   id: 'tally',
   context: { sum: 0, added: [], rings: 0 },
-  initial: 'open',
-  on: {
-    add: { actions: ['add', { type: 'tell', params: sum }] },
-    ask: { actions: { type: 'tell', params: sum } },
-    break: { actions: 'fail' },
-    close: { target: '.closed', actions: { type: 'bury', params: sum } },
-  },
+  initial: 'alive',
   states: {
-    open: { description: 'Adds.', on: { wait: 'waiting' } },
-    waiting: {
-      description: 'Adds, and rings after a while.',
-      on: { waitOn: { target: 'waiting', reenter: true }, hush: 'open' },
-      after: { aWhile: { target: 'open', actions: ['countRing', 'ring'] } },
+    alive: {
+      description: 'Takes what it is told.',
+      initial: 'open',
+      on: {
+        add: { actions: ['add', { type: 'tell', params: sum }] },
+        ask: { actions: { type: 'tell', params: sum } },
+        break: { actions: 'fail' },
+        close: { target: 'closed', actions: { type: 'bury', params: sum } },
+      },
+      states: {
+        open: { description: 'Adds.', on: { wait: 'waiting' } },
+        waiting: {
+          description: 'Adds, and rings after a while.',
+          on: { waitOn: { target: 'waiting', reenter: true }, hush: 'open' },
+          after: { aWhile: { target: 'open', actions: ['countRing', 'ring'] } },
+        },
+      },
     },
     closed: { type: 'final', description: 'Over.' },
   },
