@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { assign, createMachine, setup } from 'xstate'
+import { compiled, NotCompilable } from '../../actors/compiled.ts'
 import { type HostedMachine, isIgnored, stepper, UnhostableMachine } from '../../actors/step.ts'
 import { effect, withEffects } from '../../machines/effect.ts'
 import { allMachines } from '../machines/all.ts'
@@ -157,4 +158,31 @@ describe('a hosted machine is the same as a live XState actor', () => {
       )
     })
   }
+})
+
+describe('a table', () => {
+  test.each(allMachines)('is what $name is stepped by', ({ machine }) => {
+    expect(() => compiled(machine)).not.toThrow()
+  })
+
+  test('is refused to a machine with parallel states, which is stepped by XState all the same', () => {
+    const machine = withEffects(
+      setup({ types: {} as { events: { type: 'go' } }, actions: { note: effect() } }).createMachine(
+        {
+          id: 'both',
+          type: 'parallel',
+          states: {
+            left: { initial: 'off', states: { off: { on: { go: 'on' } }, on: { entry: 'note' } } },
+            right: { initial: 'off', states: { off: { on: { go: 'on' } }, on: {} } },
+          },
+        },
+      ),
+      { note: effect() },
+    )
+    expect(() => compiled(machine)).toThrow(NotCompilable)
+    const both = stepper(machine)
+    const { snapshot, asked } = both.step(both.begin(undefined as never).snapshot, { type: 'go' })
+    expect(snapshot.value).toEqual({ left: 'on', right: 'on' })
+    expect(asked).toEqual([{ type: 'note', params: undefined }])
+  })
 })
