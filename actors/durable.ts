@@ -10,8 +10,9 @@
  *     died after the store     its sequence is among those handled: the owed effects are performed, nothing is stepped
  *     died before the ack      the same; the effects are performed a second time
  *
- * So an effect may be repeated and is never lost. Each carries a key, `<instance>:<step>:<index>`, the same at every
- * repeat, by which whoever receives it can tell. No process owns an actor: any may take its next event, and of two that
+ * So an effect may be repeated and is never lost. Each carries a key, `<instance>:<sequence>:<index>`, the same at every
+ * repeat, by which whoever receives it can tell. The sequence is the event's, which never comes twice; steps would be
+ * counted anew by a successor of the same name, whose effects would then pass for repeats of its predecessor's. No process owns an actor: any may take its next event, and of two that
  * do so at once, one finds another revision and loads again.
  *
  * Timers are messages scheduled into the actor's own inbox, so they outlive every process.
@@ -181,8 +182,9 @@ export function durable<Machine extends HostedMachine>(
 
   /** Performs what is owed, and forgets or removes the actor accordingly. */
   const pay = async (instance: string, loaded: Loaded<Machine>): Promise<void> => {
+    const sequence = loaded.handled.at(-1)
     for (const [index, { type, params }] of loaded.owed.entries()) {
-      await perform(type, params, { instance, key: `${instance}:${loaded.step}:${index}` })
+      await perform(type, params, { instance, key: `${instance}:${sequence}:${index}` })
     }
     loaded.isPaid = true
     if (isOver(loaded)) {

@@ -139,7 +139,7 @@ for (const reloading of [false, true]) {
         // A repeat has the key of what it repeats, so that whoever hears it can tell.
         const byKey = new Map(keys.map((key, index) => [key, told[index]]))
         expect([...byKey.values()].sort()).toEqual(['tell 1', 'tell 3'])
-        expect([...byKey.keys()].sort()).toEqual([`${id}:1:0`, `${id}:2:0`])
+        expect(byKey.size).toBe(2)
       })
     }
 
@@ -242,6 +242,16 @@ for (const reloading of [false, true]) {
       expect(await read(id)).toBeUndefined()
       await bring(id, 3, add(1))
       expect(await sumOf(id)).toBe(1)
+    })
+
+    test('has no effect that passes for a repeat of one of its predecessor of the same name', async () => {
+      const id = randomUUID()
+      const { bring, keys } = await byHand()
+      for (const sequence of [1, 3]) {
+        await bring(id, sequence, add(1))
+        await bring(id, sequence + 1, { type: 'close' })
+      }
+      expect(new Set(keys).size).toBe(4)
     })
 
     test('that ended in a process that died: the next event is for its successor, and not lost', async () => {
@@ -358,7 +368,7 @@ describe('processes that die', () => {
       await until(() => living.counts.steps + living.counts.repeats > 0)
       const document = (await store.load('tally', id))?.document
       expect(document?.context).toMatchObject({ added: [7] })
-      expect([...keys]).toEqual([`${id}:1:0`])
+      expect(keys.size).toBe(1)
     })
   }
 

@@ -187,6 +187,14 @@ describe('a function', () => {
     })
   })
 
+  test('that is made anew under an old name becomes active, and runs the new code at once', async () => {
+    for (const answer of ['1', '2', '3']) {
+      await deploy(system.lambda, 'again', `export const handler = () => ${answer}`)
+      expect((await invoke('again', {})).body).toBe(answer)
+      await system.lambda.send(new DeleteFunctionCommand({ FunctionName: 'again' }))
+    }
+  })
+
   test('has its package at Code.Location', async () => {
     await deploy(system.lambda, 'fetched', 'export const handler = () => 1')
     const { Code, Configuration } = await system.lambda.send(
