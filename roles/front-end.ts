@@ -30,6 +30,22 @@ export async function startFrontEnd({
   /** The pool of each function that serves, to know when another one does. */
   const serving = new Map<string, string>()
 
+  // While nothing is reserved yet, nothing is superseded.
+  let superseded = (_pool: string): void => {}
+  const noteServing = (name: string, record: FunctionRecord | undefined) => {
+    const pool = record?.serving && poolOf(record, record.serving)
+    const before = serving.get(name)
+    if (pool === undefined) serving.delete(name)
+    else serving.set(name, pool)
+    if (before !== undefined && before !== pool) superseded(before)
+  }
+  const registry = await functions.watch({
+    onChange: noteServing,
+    reconcileEveryMs: config.reconcileMs,
+    clock,
+    log,
+  })
+  // The two need each other: nothing may wait between them, or a message would find one without the other.
   const reservations = openReservations({
     bus,
     frontEndId: id,
@@ -42,19 +58,7 @@ export async function startFrontEnd({
     redirected: (requestId) => invocations.redirected(requestId),
     inUse: () => invocations.inUse(),
   })
-  const noteServing = (name: string, record: FunctionRecord | undefined) => {
-    const pool = record?.serving && poolOf(record, record.serving)
-    const before = serving.get(name)
-    if (pool === undefined) serving.delete(name)
-    else serving.set(name, pool)
-    if (before !== undefined && before !== pool) reservations.superseded(before)
-  }
-  const registry = await functions.watch({
-    onChange: noteServing,
-    reconcileEveryMs: config.reconcileMs,
-    clock,
-    log,
-  })
+  superseded = reservations.superseded
   const invocations = openInvocations({
     bus,
     clock,
