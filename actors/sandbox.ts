@@ -246,7 +246,6 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
     const offer = offered(requestId)
     const { errand, message } = offer
     offer.deliveredAtMs = clock.monotonicMs()
-    write(sandbox, requestId, startLine(requestId, VERSION))
     sandbox.process?.invoke(
       {
         requestId,
@@ -259,6 +258,8 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
       },
       message.data,
     )
+    // After it, because the handler need not wait for its log; nothing of its output can have come yet.
+    write(sandbox, requestId, startLine(requestId, VERSION))
   }
 
   const end = (id: string, requestId: string, how: InvocationEnd): void => {
@@ -275,11 +276,14 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
       ...(sandbox.initDurationMs === undefined ? {} : { initDurationMs: sandbox.initDurationMs }),
       ...(failure === undefined ? {} : { failure }),
     }
-    write(sandbox, requestId, endLine(requestId) + reportLine(report))
+    const lines = endLine(requestId) + reportLine(report)
+    tail?.add(lines)
     sandbox.initDurationMs = undefined
     sandbox.answer = undefined
     offers.delete(requestId)
     respond(message, payload, { how: isError ? 'error' : 'result', logResult: tail?.read() })
+    // The caller is answered before its log is written, and a tail has these lines already.
+    write(sandbox, requestId, lines)
   }
 
   return {

@@ -9,7 +9,7 @@ import { inFlight, sandboxes, sixteenSandboxes } from './harness/sixteen.ts'
 
 const rounds = 7
 const roundMs = 1_000
-const warmUpMs = 3_000
+const warmUpMs = 10_000
 
 export const throughputNats: Question = {
   name: 'throughput-nats',

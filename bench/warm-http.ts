@@ -9,7 +9,7 @@ import { inFlight, sandboxes, sixteenSandboxes } from './harness/sixteen.ts'
 const rounds = 7
 const latencyRoundMs = 700
 const throughputRoundMs = 1_000
-const warmUpMs = 3_000
+const warmUpMs = 10_000
 const path = '/2015-03-31/functions/echo/invocations'
 
 export const warmHttp: Question = {
