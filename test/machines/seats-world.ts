@@ -9,6 +9,7 @@
  */
 import { type Host, host } from '../../actors/actor.ts'
 import { type PoolEvent, poolMachine } from '../../machines/pool.ts'
+import type { Found } from '../../machines/pool-ledger.ts'
 import {
   type ReservationsEvent,
   reservationsMachine,
@@ -147,7 +148,11 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
     },
   })
   let pools = 0
+  /** What a new owner of the pool has found, if it has taken over from another. */
+  const takeOver: Found[] = []
+  let isOwned = true
   const hearPool = (event: PoolEvent) => {
+    if (!isOwned) return
     if (pool.snapshot('p') === undefined) {
       if (event.type === 'want') {
         pool.start('p', {
@@ -156,7 +161,7 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
           keepAliveMs: 10_000,
           graceMs: 50,
           roomAgainMs: 500,
-          found: [],
+          found: takeOver.splice(0),
         })
       } else if (event.type === 'ready') stop(event)
     }
@@ -325,6 +330,37 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
         }
         if (pool.snapshot('p')) pool.send('p', { type: 'workerGone', workerId })
       }, 900 + chance(900))
+    },
+    /** The pool's owner dies; another asks workers and front ends what there is, while messages go on being sent. */
+    movePool() {
+      pool.forget('p')
+      isOwned = false
+      clock.setTimer(() => {
+        isOwned = true
+        const found = new Map<string, Found>()
+        for (const [sandboxId, { workerId, state }] of sandboxes) {
+          const isComing = state === 'queued' || state === 'starting'
+          const free = { is: 'free' as const, sinceMs: clock.nowMs() }
+          const standing = isComing ? { is: 'placing' as const } : { is: 'doubtful' as const }
+          found.set(sandboxId, {
+            sandboxId,
+            workerId,
+            standing: state === 'idle' ? free : standing,
+          })
+        }
+        for (const sandboxId of found.keys()) {
+          const [holder] = holdersOf(sandboxId)
+          const workerId = sandboxes.get(sandboxId)?.workerId ?? ''
+          if (holder === undefined) continue
+          found.set(sandboxId, {
+            sandboxId,
+            workerId,
+            standing: { is: 'held', frontEnd: holder.id },
+          })
+        }
+        takeOver.push(...found.values())
+        if (found.size > 0) hearPool({ type: 'want', frontEnd: 'nobody', count: 0 })
+      }, 300)
     },
     drainWorker(workerId: string) {
       deadWorkers.add(workerId)

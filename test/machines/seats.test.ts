@@ -93,6 +93,16 @@ describe('front ends, a pool and workers together', () => {
     )
   })
 
+  test('a pool that another owner takes over goes on with what there is', () => {
+    plays(
+      calm,
+      (world) => {
+        for (const end of endsOf(world)) expect(['done', 'throttled']).toContain(end)
+      },
+      (world) => world.movePool(),
+    )
+  })
+
   test('all of it at once, and messages are lost', () => {
     plays(
       { limit: 5, room: 4, lossy: 10, repeating: 0 },
