@@ -117,8 +117,8 @@ export function openInvocations(binding: InvocationsBinding): Invocations {
       resolve: async (_, requestId) => {
         const { name } = taken(requestId)
         const record = functions.get(name)
-        // Only what the copy does not know costs a read: a function made a moment ago through another front end.
-        if (record !== undefined) decide(requestId, record)
+        // Only what the copy would refuse costs a read: a function made, or active, since a moment ago.
+        if (record?.serving !== undefined) decide(requestId, record)
         else {
           const original = await functions.read(name)
           if (inHand.has(requestId)) decide(requestId, original)

@@ -18,7 +18,13 @@ export type Placement = {
 /** A worker that has room answers in a millisecond; one that does not answer at all is perhaps gone. */
 const PATIENCE_MS = 500
 
-type View = { memoryMb: number; usedMb: number; sandboxes: number; ofFunction: Map<string, number> }
+type View = {
+  memoryMb: number
+  usedMb: number
+  unusedMb: number
+  sandboxes: number
+  ofFunction: Map<string, number>
+}
 
 export function openPlacement({
   bus,
@@ -71,9 +77,10 @@ export function openPlacement({
   }
 
   const candidatesFor = ({ functionName }: RoomRequest): Candidate[] =>
-    [...workers].map(([workerId, { memoryMb, usedMb, sandboxes, ofFunction }]) => ({
+    [...workers].map(([workerId, { memoryMb, usedMb, unusedMb, sandboxes, ofFunction }]) => ({
       workerId,
       freeMb: memoryMb - usedMb,
+      unusedMb,
       sandboxes,
       ofSameFunction: ofFunction.get(functionName) ?? 0,
     }))
@@ -107,6 +114,7 @@ export function openPlacement({
       workers.set(workerId, {
         memoryMb: Number(load['memoryMb']),
         usedMb: Number(load['usedMb']),
+        unusedMb: Number(load['unusedMb'] ?? 0),
         sandboxes: Number(load['sandboxes']),
         ofFunction: new Map(
           Object.entries((load['ofFunction'] as Record<string, number> | undefined) ?? {}),

@@ -56,6 +56,8 @@ export type Sandboxes = {
   /** An invocation for one of them; answered through the message, in every case. */
   invoke(sandboxId: string, errand: Errand, message: Msg): void
   list(): SandboxSeen[]
+  /** Those that nobody has used for a while, longest unused first; not those of the pool that asks. */
+  unused(askingPool?: string): { sandboxId: string; memoryMb: number }[]
   /** SIGKILLs every process, without a word to anybody: for the end of this process. */
   killAll(): void
 }
@@ -100,12 +102,16 @@ type Sandbox = {
   initError: { payload: Uint8Array; errorType: string } | undefined
   exit: RuntimeExit | undefined
   maxMemoryBytes: number
+  /** When it was last made, given an event, or done with one. */
+  usedAtMs: number
 }
 
 const VERSION = '$LATEST'
 const MIB = 1_048_576
 /** A SIGKILLed process is gone in a few ms; one in an uninterruptible wait may never be. */
 const EXIT_TIMEOUT_MS = 2_000
+/** As long as a front end holds on to one for its next request (config.ts, lingerMs): sooner, it would be missed. */
+const UNUSED_AFTER_MS = 1_000
 
 export function openSandboxes(binding: SandboxesBinding): Sandboxes {
   const { bus, workerId, partitions, clock, log, logs, packages, memory } = binding
@@ -246,6 +252,7 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
     const offer = offered(requestId)
     const { errand, message } = offer
     offer.deliveredAtMs = clock.monotonicMs()
+    sandbox.usedAtMs = offer.deliveredAtMs
     sandbox.process?.invoke(
       {
         requestId,
@@ -278,6 +285,7 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
     }
     const lines = endLine(requestId) + reportLine(report)
     tail?.add(lines)
+    sandbox.usedAtMs = clock.monotonicMs()
     sandbox.initDurationMs = undefined
     sandbox.answer = undefined
     offers.delete(requestId)
@@ -304,6 +312,7 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
         initError: undefined,
         exit: undefined,
         maxMemoryBytes: 0,
+        usedAtMs: clock.monotonicMs(),
       })
       sandboxes.start(order.sandboxId, {
         initTimeoutMs: binding.initTimeoutMs,
@@ -329,6 +338,20 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
         pid: process?.pid,
         memoryMb: order.generation.settings.memoryMb,
       })),
+    unused(askingPool) {
+      const before = clock.monotonicMs() - UNUSED_AFTER_MS
+      return [...table]
+        .filter(([id, { order, usedAtMs }]) => {
+          const state = sandboxes.snapshot(id)?.value
+          const isFree = state === 'idle' || state === 'dormant'
+          return isFree && usedAtMs <= before && order.pool !== askingPool
+        })
+        .sort(([, a], [, b]) => a.usedAtMs - b.usedAtMs)
+        .map(([sandboxId, { order }]) => ({
+          sandboxId,
+          memoryMb: order.generation.settings.memoryMb,
+        }))
+    },
     killAll() {
       for (const { process } of table.values()) process?.kill()
     },

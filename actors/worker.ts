@@ -24,10 +24,11 @@ export type Worker = {
   stop(): void
 }
 
-/** What a worker says of itself with every heartbeat. `ofFunction`: sandboxes by function. */
+/** What a worker says of itself with every heartbeat. `unusedMb`: part of `usedMb`. `ofFunction`: sandboxes by function. */
 export type WorkerLoad = {
   memoryMb: number
   usedMb: number
+  unusedMb: number
   sandboxes: number
   ofFunction: Record<string, number>
   isDraining: boolean
@@ -68,6 +69,14 @@ export function openWorker(binding: WorkerBinding): Worker {
         answer(reply, { accepted: true })
       },
       refuse: ({ reply, why }) => answer(reply, { refused: why }),
+      stopUnused: ({ sandboxId, memoryMb }) => {
+        let comingMb = 0
+        for (const unused of sandboxes.unused(orders.get(sandboxId)?.pool)) {
+          if (comingMb >= memoryMb) break
+          comingMb += unused.memoryMb
+          sandboxes.host.send(unused.sandboxId, { type: 'stop' })
+        }
+      },
       giveTurn: ({ sandboxId }) => sandboxes.host.send(sandboxId, { type: 'turn' }),
       announceDraining: () => binding.announceDraining(),
       leave: () => gone(),
@@ -93,8 +102,10 @@ export function openWorker(binding: WorkerBinding): Worker {
       }
       orders.set(order.sandboxId, order)
       const { memoryMb } = order.generation.settings
-      const { sandboxId } = order
-      workers.send(workerId, { type: 'provision', sandboxId, memoryMb, reply: message.reply })
+      const { sandboxId, pool } = order
+      const { reply } = message
+      const unusedMb = totalMb(sandboxes.unused(pool))
+      workers.send(workerId, { type: 'provision', sandboxId, memoryMb, unusedMb, reply })
     }),
     bus.subscribe(subjects.anySandbox(workerId), (message) => {
       const [, , , , sandboxId = '', event] = subjects.tokens(message.subject)
@@ -139,6 +150,7 @@ export function openWorker(binding: WorkerBinding): Worker {
       return {
         memoryMb: binding.memoryMb,
         usedMb: snapshot?.context.usedMb ?? 0,
+        unusedMb: totalMb(sandboxes.unused()),
         sandboxes: running.length,
         ofFunction,
         isDraining: snapshot === undefined || snapshot.value === 'draining',
@@ -160,6 +172,9 @@ export function openWorker(binding: WorkerBinding): Worker {
     },
   }
 }
+
+const totalMb = (sandboxes: { memoryMb: number }[]): number =>
+  sandboxes.reduce((sum, { memoryMb }) => sum + memoryMb, 0)
 
 /** What a new owner of the pool should think of a sandbox that no front end holds. */
 function standingOf(state: string, atMs: number): Standing {

@@ -16,6 +16,8 @@ import { effect, withEffects } from './effect.ts'
 export type Candidate = {
   workerId: string
   freeMb: number
+  /** Held by sandboxes that would make room. */
+  unusedMb: number
   sandboxes: number
   /** Sandboxes of the same function that it runs already. */
   ofSameFunction: number
@@ -38,13 +40,15 @@ const effects = {
 }
 
 /**
- * Best first: spread a function over workers, so that losing one costs least; then the one with most room.
+ * Best first: where nothing has to make room; then spread a function over workers, so that losing one costs least; then
+ * the one with most room.
  */
 export const ranked = (candidates: Candidate[], memoryMb: number): string[] =>
   candidates
-    .filter(({ freeMb }) => freeMb >= memoryMb)
+    .filter(({ freeMb, unusedMb }) => freeMb + unusedMb >= memoryMb)
     .sort(
       (a, b) =>
+        Number(b.freeMb >= memoryMb) - Number(a.freeMb >= memoryMb) ||
         a.ofSameFunction - b.ofSameFunction ||
         b.freeMb - a.freeMb ||
         a.workerId.localeCompare(b.workerId),

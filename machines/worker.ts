@@ -3,7 +3,8 @@
  *
  *     joining ──registered──▶ serving ──drain──▶ draining ──empty──▶ gone
  *
- * It has the last word on its own room: placement only guesses. Sandboxes start a few at a time, because a start is CPU
+ * It has the last word on its own room: placement only guesses. A sandbox that nobody has used for a while makes room
+ * for one that is wanted now, of another pool: what is kept warm is kept as long as nobody needs the place. Sandboxes start a few at a time, because a start is CPU
  * work and more at once only make each of them slower.
  */
 import { assign, setup } from 'xstate'
@@ -14,7 +15,8 @@ export type WorkerInput = { memoryMb: number; startsAtOnce: number }
 
 export type WorkerEvent =
   | { type: 'registered' }
-  | { type: 'provision'; sandboxId: string; memoryMb: number; reply: string }
+  /** `unusedMb`: what sandboxes hold that may be stopped for this one. */
+  | { type: 'provision'; sandboxId: string; memoryMb: number; unusedMb: number; reply: string }
   | { type: 'startQueued'; sandboxId: string }
   | { type: 'turnPassed'; sandboxId: string }
   | { type: 'sandboxStopped'; sandboxId: string }
@@ -31,6 +33,8 @@ const effects = {
   register: effect(),
   accept: effect<{ sandboxId: string; reply: string }>(),
   refuse: effect<{ reply: string; why: 'no room' | 'draining' | 'it runs here already' }>(),
+  /** Unused sandboxes stop, longest unused first, until that much comes free. */
+  stopUnused: effect<{ sandboxId: string; memoryMb: number }>(),
   /** It is this sandbox's turn to start. */
   giveTurn: effect<{ sandboxId: string }>(),
   /** Pools stop what is free here, and the rest when it comes back. */
@@ -73,6 +77,9 @@ const base = setup({
       event.type === 'provision' && event.sandboxId in context.sandboxes,
     hasRoom: ({ context, event }) =>
       event.type === 'provision' && context.usedMb + event.memoryMb <= context.memoryMb,
+    canMakeRoom: ({ context, event }) =>
+      event.type === 'provision' &&
+      context.usedMb + event.memoryMb - event.unusedMb <= context.memoryMb,
   },
 })
 
@@ -119,6 +126,23 @@ const machine = base
             {
               guard: 'hasRoom',
               actions: [
+                'makeRoom',
+                {
+                  type: 'accept',
+                  params: ({ event }) => ({ sandboxId: event.sandboxId, reply: event.reply }),
+                },
+              ],
+            },
+            {
+              guard: 'canMakeRoom',
+              actions: [
+                {
+                  type: 'stopUnused',
+                  params: ({ context, event }) => ({
+                    sandboxId: event.sandboxId,
+                    memoryMb: context.usedMb + event.memoryMb - context.memoryMb,
+                  }),
+                },
                 'makeRoom',
                 {
                   type: 'accept',

@@ -32,6 +32,7 @@ const fields: Record<string, fc.Arbitrary<unknown>> = {
   timeoutMs: fc.constantFrom(1_000, 3_000),
   tookMs: fc.nat(100),
   memoryMb: fc.constantFrom(128, 256, 512),
+  unusedMb: fc.constantFrom(0, 128),
   revision: fc.nat(9),
   isOurs: fc.boolean(),
   byUs: fc.boolean(),
@@ -80,6 +81,7 @@ const inputs: [HostedMachine, unknown][] = [
       candidates: ['w1', 'w2'].map((workerId) => ({
         workerId,
         freeMb: 512,
+        unusedMb: 0,
         sandboxes: 0,
         ofSameFunction: 0,
       })),

@@ -9,9 +9,10 @@ import {
 import { live } from './life.ts'
 import { storyOf } from './story.ts'
 
-const worker = (workerId: string, freeMb: number, ofSameFunction = 0): Candidate => ({
+const worker = (workerId: string, freeMb: number, ofSameFunction = 0, unusedMb = 0): Candidate => ({
   workerId,
   freeMb,
+  unusedMb,
   sandboxes: ofSameFunction,
   ofSameFunction,
 })
@@ -27,6 +28,11 @@ test('the best worker has none of this function yet, and most room', () => {
   expect(ranked(candidates, 128)).toEqual(['w2', 'w1', 'w3'])
   expect(ranked([worker('b', 128), worker('a', 128)], 128)).toEqual(['a', 'b'])
   expect(ranked(candidates, 4096)).toEqual([])
+})
+
+test('a worker that would have to stop what nobody uses comes after those that have room', () => {
+  const full = [worker('w1', 0, 0, 512), worker('w2', 100, 0, 27), worker('w3', 64, 0, 64)]
+  expect(ranked([...full, worker('w4', 128, 3)], 128)).toEqual(['w4', 'w3', 'w1'])
 })
 
 test('a sandbox is placed on the best worker', () => {

@@ -9,10 +9,11 @@ const story = storyOf(workerMachine, input)
 
 const registered: WorkerEvent = { type: 'registered' }
 const drain: WorkerEvent = { type: 'drain' }
-const provision = (sandboxId: string, memoryMb = 128): WorkerEvent => ({
+const provision = (sandboxId: string, memoryMb = 128, unusedMb = 0): WorkerEvent => ({
   type: 'provision',
   sandboxId,
   memoryMb,
+  unusedMb,
   reply: `reply-${sandboxId}`,
 })
 const startQueued = (sandboxId: string): WorkerEvent => ({ type: 'startQueued', sandboxId })
@@ -32,14 +33,39 @@ test('a worker takes sandboxes as long as their memory fits, and again when one 
     ),
   ).toMatchInlineSnapshot(`
     "
-    (start)                   → joining  register
-    registered                → serving
-    provision s1 256 reply-s1 → serving  accept s1 reply-s1
-    provision s2 257 reply-s2 → serving  refuse reply-s2 no room
-    provision s3 256 reply-s3 → serving  accept s3 reply-s3
-    provision s4 128 reply-s4 → serving  refuse reply-s4 no room
-    sandboxStopped s1         → serving
-    provision s4 128 reply-s4 → serving  accept s4 reply-s4
+    (start)                     → joining  register
+    registered                  → serving
+    provision s1 256 0 reply-s1 → serving  accept s1 reply-s1
+    provision s2 257 0 reply-s2 → serving  refuse reply-s2 no room
+    provision s3 256 0 reply-s3 → serving  accept s3 reply-s3
+    provision s4 128 0 reply-s4 → serving  refuse reply-s4 no room
+    sandboxStopped s1           → serving
+    provision s4 128 0 reply-s4 → serving  accept s4 reply-s4
+    "
+  `)
+})
+
+test('where there is no room, sandboxes that nobody uses make some, as much as is missing', () => {
+  expect(
+    story(
+      registered,
+      provision('s1', 256),
+      provision('s2', 200),
+      provision('s3', 100, 43),
+      provision('s3', 100, 200),
+      sandboxStopped('s2'),
+      provision('s4', 156),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)                       → joining  register
+    registered                    → serving
+    provision s1 256 0 reply-s1   → serving  accept s1 reply-s1
+    provision s2 200 0 reply-s2   → serving  accept s2 reply-s2
+    provision s3 100 43 reply-s3  → serving  refuse reply-s3 no room
+    provision s3 100 200 reply-s3 → serving  stopUnused s3 44, accept s3 reply-s3
+    sandboxStopped s2             → serving
+    provision s4 156 0 reply-s4   → serving  accept s4 reply-s4
     "
   `)
 })
@@ -47,10 +73,10 @@ test('a worker takes sandboxes as long as their memory fits, and again when one 
 test('a sandbox that runs here already is not started a second time', () => {
   expect(story(registered, provision('s1'), provision('s1'))).toMatchInlineSnapshot(`
     "
-    (start)                   → joining  register
-    registered                → serving
-    provision s1 128 reply-s1 → serving  accept s1 reply-s1
-    provision s1 128 reply-s1 → serving  refuse reply-s1 it runs here already
+    (start)                     → joining  register
+    registered                  → serving
+    provision s1 128 0 reply-s1 → serving  accept s1 reply-s1
+    provision s1 128 0 reply-s1 → serving  refuse reply-s1 it runs here already
     "
   `)
 })
@@ -118,14 +144,14 @@ test('a draining worker takes nothing new, and leaves when its last sandbox has 
     ),
   ).toMatchInlineSnapshot(`
     "
-    (start)                   → joining   register
-    registered                → serving
-    provision s1 128 reply-s1 → serving   accept s1 reply-s1
-    provision s2 128 reply-s2 → serving   accept s2 reply-s2
-    drain                     → draining  announceDraining
-    provision s3 128 reply-s3 → draining  refuse reply-s3 draining
-    sandboxStopped s2         → draining
-    sandboxStopped s1         → gone      leave
+    (start)                     → joining   register
+    registered                  → serving
+    provision s1 128 0 reply-s1 → serving   accept s1 reply-s1
+    provision s2 128 0 reply-s2 → serving   accept s2 reply-s2
+    drain                       → draining  announceDraining
+    provision s3 128 0 reply-s3 → draining  refuse reply-s3 draining
+    sandboxStopped s2           → draining
+    sandboxStopped s1           → gone      leave
     "
   `)
 })
@@ -145,16 +171,16 @@ test('sandboxes that wait for their turn when the worker drains still get it', (
     ),
   ).toMatchInlineSnapshot(`
     "
-    (start)                   → joining   register
-    registered                → serving
-    provision s1 128 reply-s1 → serving   accept s1 reply-s1
-    startQueued s1            → serving   giveTurn s1
-    provision s2 128 reply-s2 → serving   accept s2 reply-s2
-    startQueued s2            → serving   giveTurn s2
-    provision s3 128 reply-s3 → serving   accept s3 reply-s3
-    startQueued s3            → serving
-    drain                     → draining  announceDraining
-    turnPassed s1             → draining  giveTurn s3
+    (start)                     → joining   register
+    registered                  → serving
+    provision s1 128 0 reply-s1 → serving   accept s1 reply-s1
+    startQueued s1              → serving   giveTurn s1
+    provision s2 128 0 reply-s2 → serving   accept s2 reply-s2
+    startQueued s2              → serving   giveTurn s2
+    provision s3 128 0 reply-s3 → serving   accept s3 reply-s3
+    startQueued s3              → serving
+    drain                       → draining  announceDraining
+    turnPassed s1               → draining  giveTurn s3
     "
   `)
 })

@@ -213,6 +213,20 @@ describe('a function', () => {
   })
 })
 
+test('sandboxes that nobody uses make room for other functions', async () => {
+  const small = await startSystem([], { LAMBUS_WORKER_MEMORY_MB: '256' })
+  try {
+    const names = ['first', 'second', 'third', 'fourth']
+    for (const name of names) {
+      await deploy(small.lambda, name, `export const handler = () => '${name}'`)
+      const { Payload } = await small.lambda.send(new InvokeCommand({ FunctionName: name }))
+      expect(text(Payload)).toBe(`"${name}"`)
+    }
+  } finally {
+    await small.stop()
+  }
+})
+
 test('100 simultaneous invokes of a function that never ran get 100 right answers', async () => {
   await deploy(
     system.lambda,
