@@ -20,8 +20,9 @@ export type WireRequest = {
 
 /** What the client claims: in its Authorization header, or in the query of a presigned URL. */
 export type Claim = {
-  credential: string
-  signedHeaders: string[]
+  scope: Scope
+  /** In lower case and in the order given. */
+  signedHeaders: readonly string[]
   signature: string
   date: string
   /** Seconds that a presigned URL is good for. */
@@ -43,11 +44,45 @@ export const algorithm = 'AWS4-HMAC-SHA256'
 const incomplete = (sentence: string) => refuse('IncompleteSignatureException', sentence)
 export const unproven = (sentence: string): Refusal => refuse('InvalidSignatureException', sentence)
 
-/** From the Authorization header, or from the query of a presigned URL. */
-export function readClaim(request: WireRequest): Claim | Refusal {
-  const authorization = request.headers['authorization']
-  if (typeof authorization === 'string') return readHeaderClaim(authorization, request)
-  if (request.query.includes('X-Amz-Signature=')) return readQueryClaim(readQuery(request.query))
+/** How many clients' claims are remembered; one that makes up many only makes the others be read again. */
+const knownClaims = 256
+/** SHA-256 in hexadecimal. */
+const signatureCharacters = 64
+
+/**
+ * Reads claims from the Authorization header, or from the query of a presigned URL.
+ *
+ * All of that header but the signature at its end stays the same for a day, so what it says is remembered.
+ */
+export function claimReader(): (request: WireRequest) => Claim | Refusal {
+  const known = new Map<string, Claim>()
+  return (request) => {
+    const authorization = request.headers['authorization']
+    if (typeof authorization !== 'string') return readUncommonClaim(request)
+    const sameAllDay = authorization.slice(0, -signatureCharacters)
+    const alike = known.get(sameAllDay)
+    const date = request.headers['x-amz-date']
+    if (alike !== undefined && typeof date === 'string') {
+      const signature = authorization.slice(-signatureCharacters)
+      return { ...alike, signature, date }
+    }
+    const claim = readHeaderClaim(authorization, request)
+    if (!('body' in claim) && endsBeforeSignature(sameAllDay)) {
+      if (known.size >= knownClaims) known.clear()
+      known.set(sameAllDay, claim)
+    }
+    return claim
+  }
+}
+
+/** Whether what follows is the signature, and the only one. */
+const endsBeforeSignature = (text: string) =>
+  text.endsWith(signaturePart) && text.indexOf(signaturePart) === text.length - signaturePart.length
+
+const signaturePart = 'Signature='
+
+function readUncommonClaim({ query }: WireRequest): Claim | Refusal {
+  if (query.includes('X-Amz-Signature=')) return readQueryClaim(readQuery(query))
   return refuse('MissingAuthenticationTokenException', 'Missing Authentication Token')
 }
 
@@ -70,8 +105,20 @@ function readHeaderClaim(authorization: string, request: WireRequest): Claim | R
   if (schemeOf(authorization) !== algorithm) {
     return incomplete(`Unsupported AWS 'algorithm': '${schemeOf(authorization)}'.`)
   }
-  const names = signedHeaders.toLowerCase().split(';')
-  return { credential, signedHeaders: names, signature, date, expires: undefined }
+  return claimOf({ credential, signedHeaders, signature, date, expires: undefined })
+}
+
+function claimOf(parts: {
+  credential: string
+  signedHeaders: string
+  signature: string
+  date: string
+  expires: number | undefined
+}): Claim | Refusal {
+  const { credential, signedHeaders, signature, date, expires } = parts
+  const scope = readScope(credential)
+  if ('body' in scope) return scope
+  return { scope, signedHeaders: signedHeaders.toLowerCase().split(';'), signature, date, expires }
 }
 
 function dateOf({ headers }: WireRequest): string | undefined {
@@ -108,16 +155,16 @@ function readQueryClaim(query: Record<string, string | string[]>): Claim | Refus
   if (read('X-Amz-Algorithm') !== algorithm) {
     return incomplete(`Unsupported AWS 'algorithm': '${read('X-Amz-Algorithm')}'.`)
   }
-  return {
+  return claimOf({
     credential: read('X-Amz-Credential'),
-    signedHeaders: read('X-Amz-SignedHeaders').toLowerCase().split(';'),
+    signedHeaders: read('X-Amz-SignedHeaders'),
     signature: read('X-Amz-Signature'),
     date: read('X-Amz-Date'),
     expires: Number(read('X-Amz-Expires')) || 0,
-  }
+  })
 }
 
-export function readScope(credential: string): Scope | Refusal {
+function readScope(credential: string): Scope | Refusal {
   const elements = credential.split('/')
   const [accessKeyId, day, region, service, end] = elements
   if (elements.length !== 5) {
@@ -130,8 +177,7 @@ export function readScope(credential: string): Scope | Refusal {
 
 /** Whether it is our key, for here, for this service, from the day that the date says. */
 export function checkScope(
-  scope: Scope,
-  claim: Claim,
+  { scope, date }: Claim,
   ours: { credentials: Credentials; region: string; service: string | undefined },
 ): Refusal | undefined {
   if (scope.accessKeyId !== ours.credentials.accessKeyId) {
@@ -151,10 +197,10 @@ export function checkScope(
       `Credential should be scoped with a valid terminator: 'aws4_request', not '${scope.end}'. `,
     )
   }
-  return scope.day === claim.date.slice(0, 8)
+  return scope.day === date.slice(0, 8)
     ? undefined
     : unproven(
-        `Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '${scope.day}' != '${claim.date.slice(0, 8)}', from '${claim.date}'.`,
+        `Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '${scope.day}' != '${date.slice(0, 8)}', from '${date}'.`,
       )
 }
 
@@ -185,6 +231,14 @@ export function checkDate({ date, expires }: Claim, nowMs: number): Refusal | un
 
 /** `20261123T085544Z` in milliseconds since 1970; NaN for anything else. */
 function millisecondsOf(date: string): number {
+  if (date !== lastRead.date) lastRead = { date, ms: readDate(date) }
+  return lastRead.ms
+}
+
+/** Dates come in order and are whole seconds: most are the one that came before. */
+let lastRead = { date: '', ms: Number.NaN }
+
+function readDate(date: string): number {
   const [, year, month, day, hour, minute, second] =
     /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(date) ?? []
   return Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`)

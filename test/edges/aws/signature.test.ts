@@ -1,5 +1,6 @@
 import { createHash, createHmac } from 'node:crypto'
 import { SignatureV4 } from '@smithy/signature-v4'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { presignCodeUrl } from '../../../edges/aws/code-url.ts'
 import { signatureVerifier } from '../../../edges/aws/signature.ts'
@@ -228,6 +229,54 @@ describe('a request is refused', () => {
     })
     expect(verify(request)).toMatchObject({ code: 'IncompleteSignatureException' })
   })
+})
+
+test('however the headers look, what the SDK signs is let in and anything else is not', async () => {
+  const name = fc.constantFrom('x-amz-meta', 'a', 'x-amz-meta-z', 'x-0', '0', 'content-type')
+  const value = fc.oneof(
+    fc.stringMatching(/^[!-~]{0,20}$/),
+    fc.stringMatching(/^[ \ta-c]{0,8}$/),
+    fc.constantFrom('é', 'a,b', 'a, b', ''),
+  )
+  const path = fc.oneof(
+    fc.webPath(),
+    fc.constantFrom('/a//b', '/a/../b', '/a%2Fb/', '/%c3%a9', '/'),
+  )
+  const query = fc.dictionary(fc.stringMatching(/^[a-zA-Z]{1,3}$/), fc.string({ maxLength: 5 }), {
+    maxKeys: 2,
+  })
+  const one = fc.record({
+    headers: fc.dictionary(name, value),
+    path: path.filter((text) => text.startsWith('/')),
+    query: fc.oneof(fc.constant({}), query),
+    body: fc.string({ maxLength: 10 }),
+    applyChecksum: fc.boolean(),
+  })
+  await fc.assert(
+    fc.asyncProperty(one, async (options) => {
+      const request = await signed(options)
+      expect(verify(request, 'lambda')).toBeUndefined()
+      for (const header of Object.keys(options.headers)) {
+        const headers = { ...request.headers, [header]: `${options.headers[header]}x` }
+        expect(verify({ ...request, headers }, 'lambda')).toMatchObject({ message: mismatch })
+      }
+    }),
+    { numRuns: 100 },
+  )
+})
+
+test('the second request of a client is checked as the first was', async () => {
+  const [one, other] = [await signed(), await signed({ body: '{"n":2}' })]
+  expect(verify(one)).toBeUndefined()
+  expect(verify(other)).toBeUndefined()
+  const authorization = one.headers['authorization']
+  const swapped = { ...other, headers: { ...other.headers, authorization } }
+  expect(verify(swapped)).toMatchObject({ message: mismatch })
+  const later = { ...one, headers: { ...one.headers, 'x-amz-date': '20261123T085545Z' } }
+  expect(verify(later)).toMatchObject({ message: mismatch })
+  const undated = { ...one, headers: { ...one.headers, 'x-amz-date': undefined } }
+  expect(verify(undated)).toMatchObject({ code: 'IncompleteSignatureException' })
+  expect(verify(one, 'kinesis')).toMatchObject({ code: 'InvalidSignatureException' })
 })
 
 describe('a presigned URL of a package', () => {
