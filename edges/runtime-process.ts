@@ -5,7 +5,7 @@
  * Descriptors 1 and 2 are read beside it, for what native code and child processes print. What happens to the process is
  * told to one listener, in the order in which it happened.
  *
- * The process leads a group of its own, so that whatever it started dies with it. Between invocations it stands still in
+ * Whatever the process started dies with it (edges/process-group.ts). Between invocations it stands still in
  * a blocking read (runtimes/node/channel.cjs). A function that prints too much is slowed down (edges/output-throttle.ts).
  */
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -95,7 +95,7 @@ export function startRuntime(spec: RuntimeSpec, listener: RuntimeListener): Runt
   }
   const { pid } = child
   const channel = child.stdio[3] as Duplex
-  const group = processGroup(pid)
+  const group = processGroup(pid, markOf(spec))
   const ears = listen(child, channel, startedMs, listener, group.kill)
   const { taskRoot, handler, compileCacheDir } = spec
   writeFrame(
@@ -106,8 +106,7 @@ export function startRuntime(spec: RuntimeSpec, listener: RuntimeListener): Runt
   )
 
   child.once('exit', () => {
-    group.kill()
-    group.forget()
+    group.over()
     ears.readToTheEnd()
   })
   return {
@@ -118,6 +117,12 @@ export function startRuntime(spec: RuntimeSpec, listener: RuntimeListener): Runt
     kill: group.kill,
     terminate: group.terminate,
   }
+}
+
+// A log stream is one sandbox's. Without it nothing is marked: no variable has an empty name.
+const markOf = ({ environment }: RuntimeSpec): string => {
+  const stream = environment['AWS_LAMBDA_LOG_STREAM_NAME']
+  return stream === undefined ? '=' : `AWS_LAMBDA_LOG_STREAM_NAME=${stream}`
 }
 
 function spawnRuntime(spec: RuntimeSpec): ChildProcess | Error {

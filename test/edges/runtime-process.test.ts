@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { makePackage, node24, startFunction } from './start-function.ts'
+import { functionArn, makePackage, node24, startFunction } from './start-function.ts'
 
 const isAlive = (pid: number) => {
   try {
@@ -186,6 +186,40 @@ test('the memory that an answer names grows with what the handler holds', async 
   expect(little).toBeGreaterThan(20_000_000)
   expect(little).toBeLessThan(120_000_000)
   expect(much - little).toBeGreaterThan(190_000_000)
+})
+
+const spawnsDetached = `const { pid } = require('child_process').spawn('sleep', ['60'], { detached: true, stdio: 'ignore' })`
+/** A zombie is gone: it only waits for whoever adopted it. */
+const isThere = (pid: number) => {
+  try {
+    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))
+  } catch {
+    return false
+  }
+}
+
+test('what a function started detached dies with it when it is killed', async () => {
+  const run = startFunction(handler(`${spawnsDetached}; return pid`))
+  const pid = Number((await run.invoke({})).text)
+  expect(isThere(pid)).toBe(true)
+  run.process.kill()
+  await run.next('exited')
+  await expect.poll(() => isThere(pid)).toBe(false)
+})
+
+test('what a function started detached dies with it when it ends by itself', async () => {
+  const environment = { AWS_LAMBDA_LOG_STREAM_NAME: `stream-${process.pid}` }
+  const run = startFunction(
+    handler(`${spawnsDetached}; console.log('started ' + pid); process.exit(3)`),
+    { environment },
+  )
+  run.process.invoke(
+    { requestId: 'r1', deadlineMs: Date.now() + 3000, invokedFunctionArn: functionArn },
+    Buffer.from('{}'),
+  )
+  expect(await run.next('exited')).toMatchObject({ code: 3 })
+  const pid = Number(/started (\d+)/.exec(run.log())?.[1])
+  await expect.poll(() => isThere(pid)).toBe(false)
 })
 
 test('two hundred starts and kills leave no descriptor and no zombie behind', async () => {
