@@ -10,20 +10,31 @@ export type Answer = {
   body: Uint8Array | string
 }
 
-const json = 'application/json'
+/** libuv writes text of up to 16 kB, headers included, from its stack: node's StreamBase::WriteString. */
+const asTextBytes = 8_192
 
 /** Nothing happens when the client is gone. */
 export function write(response: ServerResponse, requestId: string, answer: Answer): void {
   if (response.headersSent || response.destroyed) return
   const { status, headers, body } = answer
-  const hasBody = status !== 204
-  response.writeHead(status, {
-    ...headers,
-    'x-amzn-requestid': requestId,
-    ...(hasBody && { 'content-length': Buffer.byteLength(body) }),
-  })
-  response.end(hasBody ? body : undefined)
+  const lines: string[] = []
+  for (const name in headers) lines.push(name, headers[name] as string)
+  lines.push('x-amzn-requestid', requestId)
+  if (status === 204) {
+    response.writeHead(status, lines).end()
+    return
+  }
+  lines.push('content-length', String(Buffer.byteLength(body)))
+  response.writeHead(status, lines)
+  if (typeof body === 'string' || body.length > asTextBytes) response.end(body)
+  // Node sends text together with the headers in one piece; bytes would be a second one.
+  else response.end(bufferOf(body).toString('latin1'), 'latin1')
 }
+
+const bufferOf = (bytes: Uint8Array) =>
+  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+const json = 'application/json'
 
 export const refused = (refusal: Refusal): Answer => ({
   status: refusal.status,

@@ -6,35 +6,31 @@
  */
 import type { IncomingMessage } from 'node:http'
 
+export type Body = Buffer | 'too large'
+
 const nothing = Buffer.alloc(0)
 /** How much more than anything AWS takes a client may waste our time with, before it is cut off after all. */
 const patienceBytes = 268_435_456
 
 /**
- * Resolves with the bytes, or with `'too large'` when there are more than `limitBytes`, after they have all come in.
- * Rejects when the client goes away.
+ * Calls back with the bytes, or with `'too large'` when there are more than `limitBytes`, after they have all come in.
+ * Never, when the client goes away before: there is nobody to answer.
  */
 export function readBody(
   request: IncomingMessage,
   limitBytes: number,
-): Promise<Buffer | 'too large'> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = []
-    let bytes = 0
-    request.on('data', (chunk: Buffer) => {
-      bytes += chunk.length
-      if (bytes <= limitBytes) chunks.push(chunk)
-      else chunks.length = 0
-      if (bytes > patienceBytes) request.destroy()
-    })
-    request.once('end', () => {
-      if (bytes > limitBytes) resolve('too large')
-      else resolve(chunks.length > 1 ? Buffer.concat(chunks, bytes) : (chunks[0] ?? nothing))
-    })
-    request.once('error', reject)
-    request.once('close', () => {
-      // Each request closes in the end; an error is expensive to make for nothing.
-      if (!request.readableEnded) reject(new Error('the client went away'))
-    })
+  hear: (body: Body) => void,
+): void {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  request.on('data', (chunk: Buffer) => {
+    bytes += chunk.length
+    if (bytes <= limitBytes) chunks.push(chunk)
+    else chunks.length = 0
+    if (bytes > patienceBytes) request.destroy()
+  })
+  request.on('end', () => {
+    if (bytes > limitBytes) hear('too large')
+    else hear(chunks.length > 1 ? Buffer.concat(chunks, bytes) : (chunks[0] ?? nothing))
   })
 }

@@ -1,12 +1,13 @@
 /**
  * The HTTP door: AWS's wire protocol on one side, plain values on the other.
  *
- *     request ─▶ body ─▶ signature ─▶ operation ─▶ Invoke ────────▶ door.invoke
- *                                             └──▶ the others ───▶ door.operate
+ *     request ─▶ Invoke? ─▶ body ─▶ signature ─────────────────▶ door.invoke
+ *           └──▶ Fastify ─▶ body ─▶ signature ─▶ operation ─▶ door.operate
  *
- * It knows what a request means and what an answer looks like; it decides nothing about functions. Fastify keeps the
- * connections; what comes in is answered here whatever it is, and nothing that comes in ends the process.
+ * It knows what a request means and what an answer looks like; it decides nothing about functions. Invoke has a short way
+ * of its own; what else comes in is answered here whatever it is, and nothing that comes in ends the process.
  */
+import { createServer } from 'node:http'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Clock, Log } from '../bus/bus.ts'
 import type { FunctionCode } from '../machines/function.ts'
@@ -23,12 +24,13 @@ import {
   unknownOperation,
 } from './aws/operations.ts'
 import { answerOtherApi } from './aws/other-apis.ts'
-import { signatureVerifier } from './aws/signature.ts'
+import { signatureVerifier, type Verify } from './aws/signature.ts'
 import type { Credentials } from './aws/signature-claim.ts'
 import { type Answer, ofJson, refused, remapped, write } from './http-answer.ts'
-import { readBody } from './http-body.ts'
-import { hangUp, internalFailure, limitOf, refusalFor, tooLarge } from './http-failures.ts'
-import { answerInvoke, readInvoke } from './http-invoke.ts'
+import { type Body, readBody } from './http-body.ts'
+import { type Exchanges, exchangesOf } from './http-exchange.ts'
+import { hangUp, limitOf, refusalFor, tooLarge } from './http-failures.ts'
+import { invokeServer } from './http-invoke-server.ts'
 import { fillLocation, readOperationInput, refuseStored, storeCodeOf } from './http-operations.ts'
 
 /** An answer of the control plane; `errorType` is there when it is a refusal. */
@@ -66,36 +68,50 @@ export type HttpDoorOptions = {
 }
 
 const requestTimeoutMs = 300_000
+/** Fastify's default: longer than proxies keep theirs, so that it is they who close, and never while they send. */
+const keepAliveTimeoutMs = 72_000
 
 /** Listens; resolves with the URL. `close()` lets requests in hand end. */
 export async function openHttpDoor(
   options: HttpDoorOptions,
 ): Promise<{ url: string; close(): Promise<void> }> {
+  const { log, clock, newId, door, credentials, region } = options
+  const verify = signatureVerifier({ credentials, region, now: () => clock.nowMs() })
+  const exchanges = exchangesOf({ log, isOpen: () => app.server.listening })
+  const takeInvoke = invokeServer({ invoke: door.invoke, verify, clock, newId, exchanges })
   const requestTimeout = options.requestTimeoutMs ?? requestTimeoutMs
-  const app = fastify({
-    logger: false,
-    exposeHeadRoutes: false,
+  // At creation: Node derives from the first how long the headers may take, and never times out if that is longer.
+  const timeouts = {
     requestTimeout,
-    // Given at creation as well: Node derives from it how long the headers may take, and never times out if that is longer.
-    http: { requestTimeout, connectionsCheckingInterval: Math.min(requestTimeout, 30_000) },
-    frameworkErrors: (error, request, reply) => fail(error, request, reply),
-    clientErrorHandler: hangUp,
-  })
-  const { log } = options
+    connectionsCheckingInterval: Math.min(requestTimeout, 30_000),
+    keepAliveTimeout: keepAliveTimeoutMs,
+  }
   const fail = (
     error: Error & { statusCode?: number },
     request: FastifyRequest,
     reply: FastifyReply,
   ) => answerFailure(error, request, reply, options)
+  const app = fastify({
+    logger: false,
+    exposeHeadRoutes: false,
+    serverFactory: (others) => {
+      const server = createServer(timeouts, (request, response) => {
+        // Fastify knows how to refuse while it closes.
+        if (!server.listening || !takeInvoke(request, response)) others(request, response)
+      })
+      return server
+    },
+    frameworkErrors: fail,
+    clientErrorHandler: hangUp,
+  })
 
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (request, payload, done) => {
-    readBody(payload as FastifyRequest['raw'], limitOf(request.raw.url ?? '')).then(
-      (body) => done(null, body),
-      (error: Error) => done(error, undefined),
+    readBody(payload as FastifyRequest['raw'], limitOf(request.raw.url ?? ''), (body) =>
+      done(null, body),
     )
   })
-  const serve = server(options)
+  const serve = server(options, verify, exchanges)
   app.all('*', serve)
   app.setNotFoundHandler(serve)
   app.setErrorHandler(fail)
@@ -119,7 +135,7 @@ type Call = {
   path: string
   query: string
   headers: FastifyRequest['headers']
-  body: Buffer | 'too large'
+  body: Body
   route: Route | Refusal | undefined
 }
 
@@ -136,18 +152,17 @@ function takeApart(request: FastifyRequest, requestId: string): Call {
     path,
     query,
     headers: request.headers,
-    body: (request.body ?? empty) as Buffer | 'too large',
+    body: (request.body ?? empty) as Body,
     route: findRoute(request.method, path, query),
   }
 }
 
-function server(options: HttpDoorOptions) {
-  const { newId, clock, door, region, account, credentials, log } = options
-  const verify = signatureVerifier({ credentials, region, now: () => clock.nowMs() })
+function server(options: HttpDoorOptions, verify: Verify, exchanges: Exchanges) {
+  const { newId, clock, door, region, account, credentials } = options
   const where = { region, account }
 
   const answer = async (call: Call): Promise<Answer> => {
-    if (call.body === 'too large') return refused(tooLarge(call.route))
+    if (call.body === 'too large') return refused(tooLarge(operationOf(call)))
     const packageHex = packageOf(call)
     const isOther = call.headers['x-amz-target'] !== undefined || call.path === '/'
     const service = packageHex !== undefined || isOther ? undefined : 'lambda'
@@ -169,8 +184,8 @@ function server(options: HttpDoorOptions) {
     if (route === undefined) return refused(unknownOperation(call.method, call.path))
     if (isRefusal(route)) return refused(route)
     const { operation } = route
-    if (!isBuilt(operation)) return refused(notImplemented(operation))
-    if (operation === 'Invoke') return invoke(call, route, body)
+    // Invoke has gone its own way.
+    if (!isBuilt(operation) || operation === 'Invoke') return refused(notImplemented(operation))
     const given = readOperationInput(operation, route, call.query, body)
     if (isRefusal(given)) return refused(given)
     const input =
@@ -188,15 +203,6 @@ function server(options: HttpDoorOptions) {
     return ofJson(told.status, filled, headers)
   }
 
-  const invoke = (call: Call, route: Route, payload: Buffer): Promise<Answer> => {
-    const functionName = route.parameters['FunctionName'] ?? ''
-    const request = readInvoke({ ...call, functionName, payload, nowMs: clock.nowMs() })
-    if (isRefusal(request)) return Promise.resolve(refused(request))
-    return new Promise((resolve) => {
-      door.invoke(request, (told) => resolve(answerInvoke(told, request.traceId)))
-    })
-  }
-
   const presign = (sha256Hex: string, call: Call) => {
     const origin = `http://${call.headers.host}`
     return presignCodeUrl({ origin, sha256Hex, credentials, region, nowMs: clock.nowMs() })
@@ -204,34 +210,22 @@ function server(options: HttpDoorOptions) {
 
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     reply.hijack()
-    const requestId = newId()
-    const call = takeApart(request, requestId)
-    let told: Answer
+    const call = takeApart(request, newId())
+    const exchange = { ...call, response: reply.raw }
     try {
-      told = isHealthCheck(call) ? ofJson(200, '{"status":"ok"}') : await answer(call)
+      const told = isHealthCheck(call) ? ofJson(200, '{"status":"ok"}') : await answer(call)
+      exchanges.answer(exchange, told)
     } catch (error) {
-      log.error(
-        { requestId, err: error, code: 'HTTP_DOOR_FAILED' },
-        'a request could not be served',
-      )
-      told = refused(internalFailure())
-    }
-    try {
-      write(reply.raw, requestId, told)
-    } catch (error) {
-      log.error({ requestId, err: error, code: 'HTTP_DOOR_FAILED' }, 'an answer could not be sent')
-      reply.raw.destroy()
-    }
-    if (log.isLevelEnabled?.('debug')) {
-      const { method, path, body } = call
-      const bytes = { in: body.length, out: Buffer.byteLength(told.body) }
-      log.debug({ requestId, method, path, status: told.status, bytes }, 'HTTP')
+      exchanges.fail(exchange, error)
     }
   }
 }
 
 const isHealthCheck = ({ method, path }: Call) =>
   path === '/_lambus/health' && (method === 'GET' || method === 'HEAD')
+
+const operationOf = ({ route }: Call) =>
+  route === undefined || isRefusal(route) ? 'Unknown' : route.operation
 
 function packageOf({ method, path }: Call): string | undefined {
   const hex = /([0-9a-f]{64})$/.exec(path)?.[1]

@@ -2,9 +2,9 @@
  * What goes wrong before or beside an operation: requests that are too large or no requests, and failures of our own.
  */
 import type { Socket } from 'node:net'
-import { isRefusal, type Refusal, refuse } from './aws/errors.ts'
+import { type Refusal, refuse } from './aws/errors.ts'
 import { payloadLimitBytes } from './aws/invoke.ts'
-import type { Route } from './aws/operations.ts'
+import type { Operation } from './aws/operations.ts'
 
 /** AWS's own limit for CreateFunction: base64 of 50 MB and some. lambda-semantics.md §1.4. */
 const uploadLimitBytes = 70_167_211
@@ -17,8 +17,7 @@ export function limitOf(url: string): number {
 }
 
 /** AWS calls Invoke by the name of its permission here. */
-export function tooLarge(route: Route | Refusal | undefined): Refusal {
-  const operation = route === undefined || isRefusal(route) ? 'Unknown' : route.operation
+export function tooLarge(operation: Operation | 'Unknown'): Refusal {
   const name = operation === 'Invoke' ? 'InvokeFunction' : operation
   const limit = uploads.has(operation) ? uploadLimitBytes : payloadLimitBytes
   return refuse(

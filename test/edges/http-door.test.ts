@@ -238,6 +238,19 @@ describe('the other operations', () => {
   })
 })
 
+test('an answer in hand when the door closes is given, and its connection keeps nothing open', async () => {
+  const closing = await openTestDoor()
+  const { promise: asked, resolve: ask } = Promise.withResolvers<() => void>()
+  closing.behind.answerLater = ask
+  const sent = closing.client.send(new InvokeCommand({ FunctionName: 'hello' }))
+  const answer = await asked
+  const closed = closing.stop()
+  answer()
+  expect((await sent).StatusCode).toBe(200)
+  await closed
+  closing.client.destroy()
+})
+
 test('the health check needs no signature', async () => {
   const answer = await fetch(`${door.url}/_lambus/health`)
   expect([answer.status, await answer.json()]).toEqual([200, { status: 'ok' }])

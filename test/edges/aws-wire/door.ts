@@ -20,7 +20,11 @@ export type TestDoor = {
   behind: {
     invoke: (request: InvokeRequest) => InvokeAnswer
     operate: (operation: string, input: Input) => ApiAnswer
+    /** Is given what answers an Invoke, instead of it being answered at once. */
+    answerLater?: (answer: () => void) => void
   }
+  /** Closes the door and leaves the client's connections alone. */
+  stop(): Promise<void>
   close(): Promise<void>
 }
 
@@ -46,7 +50,9 @@ export async function openTestDoor(options: { requestTimeoutMs?: number } = {}):
   const door: HttpDoor = {
     invoke(request, answer) {
       invokes.push(request)
-      answer(behind.invoke(request))
+      const give = () => answer(behind.invoke(request))
+      if (behind.answerLater === undefined) give()
+      else behind.answerLater(give)
     },
     async operate(operation, input) {
       operations.push({ operation, input })
@@ -86,6 +92,7 @@ export async function openTestDoor(options: { requestTimeoutMs?: number } = {}):
     packages,
     errors,
     behind,
+    stop: close,
     async close() {
       client.destroy()
       await close()

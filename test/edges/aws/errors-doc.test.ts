@@ -43,7 +43,7 @@ test.each([
 
 test('every code in the log of the doors and the control plane', () => {
   const files = [
-    'edges/http-door.ts',
+    'edges/http-exchange.ts',
     'actors/api.ts',
     'actors/api-functions.ts',
     'actors/api-tags.ts',
