@@ -71,13 +71,15 @@ export async function up(
     )
     await running.sees('worker', config.workers)
     await running.ready()
+    // Without its workers it would take work and never do it.
+    const lost = [...workers.map(({ over }) => over), ...(embedded ? [embedded.server.over] : [])]
     const end = async () => {
       await running.drain()
       await Promise.all(workers.map((worker) => worker.stop()))
       await running.close()
       await embedded?.server.stop()
     }
-    return ending(end, { ...running.addresses, nats: address }, embedded?.server.over)
+    return ending(end, { ...running.addresses, nats: address }, Promise.race(lost))
   } catch (error) {
     for (const take of undo.reverse()) await take()
     throw error

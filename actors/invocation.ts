@@ -120,8 +120,13 @@ export function openInvocations(binding: InvocationsBinding): Invocations {
         // Only what the copy would refuse costs a read: a function made, or active, since a moment ago.
         if (record?.serving !== undefined) decide(requestId, record)
         else {
-          const original = await functions.read(name)
-          if (inHand.has(requestId)) decide(requestId, original)
+          const original = await functions.read(name).catch((error) => {
+            log.error({ code: 'REGISTRY_UNREADABLE', function: name, err: error }, 'no registry')
+            return 'unreadable' as const
+          })
+          if (!inHand.has(requestId)) return
+          if (original !== 'unreadable') decide(requestId, original)
+          else invocations.send(requestId, { type: 'unresolved', refusal: { why: 'no registry' } })
         }
       },
       reserve: ({ pool }, requestId) => reservations.want(pool, requestId),
@@ -191,6 +196,8 @@ export function openInvocations(binding: InvocationsBinding): Invocations {
           'ResourceConflictException',
           `The operation cannot be performed at this time. The function is currently in the following state: ${refusal.state}`,
         )
+      case 'no registry':
+        return refuse('ServiceException', 'The registry of functions cannot be read right now.')
       case 'throttled':
         return throttled(refusal.reason as ThrottleReason)
       case 'no sandbox in time':

@@ -38,7 +38,10 @@ export type PoolsBinding = {
   read(name: string): Promise<FunctionRecord | undefined>
   /** The registry's watched copy. */
   known(name: string): FunctionRecord | undefined
+  /** Seats of one pool at most. */
   limit: number
+  /** How many sandboxes all pools here may have together: this owner's share of the account's concurrency. */
+  share(): number
   /** Milliseconds. See config.ts. */
   keepAliveMs: number
 }
@@ -94,9 +97,20 @@ export function openPools(binding: PoolsBinding): Pools {
     for (const { pools: its } of served.values()) its.delete(pool)
   }
 
+  const placedTogether = (): number =>
+    [...pools.instances()].reduce(
+      (sum, pool) => sum + Object.keys(pools.snapshot(pool)?.context.ledger.sandboxes ?? {}).length,
+      0,
+    )
+
   const place = async (sandboxId: string, pool: string): Promise<void> => {
     const generation = generations.get(pool)
     const functionName = functionOf(pool)
+    if (placedTogether() > binding.share()) {
+      log.warn({ code: 'ACCOUNT_LIMIT', pool, share: binding.share() }, 'no more sandboxes here')
+      pools.send(pool, { type: 'noRoom', sandboxId })
+      return
+    }
     const order = { sandboxId, pool, functionName, generation }
     const outcome = await bus.request(subjects.place, JSON.stringify(order), {
       timeoutMs: PLACEMENT_TIMEOUT_MS,

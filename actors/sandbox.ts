@@ -151,10 +151,14 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
       passTurn: (_, id) => binding.turnPassed(id),
       provision: async (_, id) => {
         const sandbox = of(id)
+        const sha256 = hexOf(sandbox.order.generation.code.sha256)
         try {
-          sandbox.taskRoot = await packages.unpack(hexOf(sandbox.order.generation.code.sha256))
-          sandboxes.send(id, { type: 'provisioned' })
+          sandbox.taskRoot = await packages.unpack(sha256)
+          // Stopped meanwhile: nobody else will give it back.
+          if (!table.has(id)) packages.release(sha256)
+          else sandboxes.send(id, { type: 'provisioned' })
         } catch (error) {
+          if (!table.has(id)) return
           log.error({ code: 'SANDBOX_UNPROVISIONED', sandboxId: id, err: error }, 'no code')
           sandboxes.send(id, { type: 'unprovisioned', reason: (error as Error).message })
         }

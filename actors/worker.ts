@@ -106,6 +106,8 @@ export function openWorker(binding: WorkerBinding): Worker {
       const { reply } = message
       const unusedMb = totalMb(sandboxes.unused(pool))
       workers.send(workerId, { type: 'provision', sandboxId, memoryMb, unusedMb, reply })
+      // Refused, or one that runs here already.
+      if (sandboxes.host.snapshot(sandboxId) === undefined) orders.delete(sandboxId)
     }),
     bus.subscribe(subjects.anySandbox(workerId), (message) => {
       const [, , , , sandboxId = '', event] = subjects.tokens(message.subject)

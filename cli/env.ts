@@ -45,6 +45,8 @@ export function environmentOf(system: System): Record<string, string> {
     AWS_ACCESS_KEY_ID: accessKeyId,
     AWS_SECRET_ACCESS_KEY: secretAccessKey,
     AWS_REGION: region,
+    // What boto3 and version 1 of the AWS CLI read.
+    AWS_DEFAULT_REGION: region,
   }
 }
 

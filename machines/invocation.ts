@@ -22,6 +22,7 @@ export type InvocationInput = { reservationTimeoutMs: number; overdueMs: number 
 export type InvocationRefusal =
   | { why: 'no function' }
   | { why: 'bad payload' }
+  | { why: 'no registry' }
   | { why: 'not active'; state: string }
   | { why: 'throttled'; reason: string }
   | { why: 'no sandbox in time' }

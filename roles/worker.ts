@@ -15,7 +15,6 @@ import { anyHost, type Process, type Role } from './role.ts'
 
 /** What is left to the rest of the machine. */
 const SHARE_OF_MEMORY = 0.9
-const LOG_FLUSH_MS = 200
 const MEMORY_LOOK_MS = 100
 
 export async function startWorker({
@@ -38,7 +37,7 @@ export async function startWorker({
     'sandboxes are plain processes of this user: they share /tmp and see the file system',
   )
   await ensureLogs(bus, { maxAgeMs: config.logMaxAgeMs, maxBytes: config.logMaxBytes })
-  const logs = openLogWriter(bus, { flushEveryMs: LOG_FLUSH_MS, clock })
+  const logs = openLogWriter(bus, { flushEveryMs: config.logFlushMs, clock })
   const code = await openCode(bus)
   const place = takePlace(join(config.dataDir, 'packages'))
   const packages = openPackageCache(place.dir, code.get)

@@ -51,7 +51,16 @@ describe.skipIf(missing !== undefined)('the package', () => {
 
   test('holds nothing but what is used', () => {
     const installed = readdirSync(join(project, 'node_modules/lambus')).sort()
-    const allowed = ['ARCHITECTURE.md', 'README.md', 'bin', 'dist', 'nats.conf', 'package.json']
+    const allowed = [
+      'ARCHITECTURE.md',
+      'LICENSE',
+      'README.md',
+      'bin',
+      'dist',
+      'docs',
+      'nats.conf',
+      'package.json',
+    ]
     expect(allowed).toEqual(expect.arrayContaining(installed))
     expect(existsSync(join(project, 'node_modules/lambus/dist/runtimes'))).toBe(true)
   })
