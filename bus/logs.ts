@@ -8,8 +8,8 @@
  * Reading pages through the stream by sequence, with no consumer on the server, so any number may read. Following is the
  * same, woken by the messages as they pass by and by a clock, since a message may pass before it is stored or be missed.
  *
- * A message holds one entry per line, each a JSON object: `{"atMs":…,"stream":"stdout","requestId":"…","text":"…"}`.
- * The order is that in which each process wrote; between processes it is that of their messages.
+ * A message holds one entry per line, each a JSON object: `{"atMs":…,"stream":"…","requestId":"…","text":"…"}`; what a
+ * stream writes for one request between two messages is one entry. The order is that in which each process wrote; between processes it is that of their messages.
  */
 import { DiscardPolicy, RetentionPolicy, StorageType, type StoredMsg } from '@nats-io/jetstream'
 import { errors, nanos } from 'nats'
@@ -19,7 +19,7 @@ import { insist } from './insist.ts'
 import { ensureStream, streamExists } from './streams.ts'
 import { anyLog, logStream, log as logSubject } from './subjects.ts'
 
-/** `atMs`: milliseconds since the epoch. `stream`: `stdout`, `stderr`, `platform`; `lambus` for what we have to say. */
+/** `atMs`: milliseconds since the epoch. `stream`: CloudWatch's log stream, one per sandbox; `lambus` for what we have to say. */
 export type LogEntry = { atMs: number; stream: string; requestId?: string; text: string }
 
 export type LogWriter = {
@@ -33,6 +33,10 @@ export type LogWriter = {
 
 // A message this large costs little more than an empty one, and many fit into the server's buffers.
 const MESSAGE_BYTES = 65_536
+// What JSON adds to the text of an entry: its stream, its request id, its time.
+const ENTRY_BYTES = 80
+// START, a few lines, END and REPORT of one invocation make one entry.
+const MERGED_LENGTH = 16_384
 // A longer text becomes several entries. Even if JSON makes six bytes of every character, they fit into a message of a
 // server with NATS's default max_payload of 1 MiB.
 const TEXT_CHARACTERS = 65_536
@@ -59,12 +63,14 @@ export const ensureLogs = (bus: Bus, limits: { maxAgeMs: number; maxBytes: numbe
     allow_direct: true,
   })
 
-/** What waits to be sent of one function: whole messages, and the lines of the next one. */
+/** What waits to be sent of one function: whole messages, and the entries of the next one. */
 type Batch = {
   subject: string
   messages: string[]
-  lines: string[]
-  lineBytes: number
+  entries: LogEntry[]
+  /** The last entry of each stream: what follows for the same request is added to it. */
+  last: Map<string, LogEntry>
+  entryBytes: number
   lost: number
 }
 
@@ -80,9 +86,12 @@ export function openLogWriter(
   let timer: unknown
 
   const seal = (batch: Batch) => {
-    if (batch.lines.length > 0) batch.messages.push(batch.lines.join('\n'))
-    batch.lines = []
-    batch.lineBytes = 0
+    if (batch.entries.length > 0) {
+      batch.messages.push(batch.entries.map((entry) => JSON.stringify(entry)).join('\n'))
+    }
+    batch.entries = []
+    batch.last.clear()
+    batch.entryBytes = 0
   }
 
   const flush = () => {
@@ -90,7 +99,7 @@ export function openLogWriter(
     timer = undefined
     if (!bus.up) return
     for (const batch of batches.values()) {
-      if (batch.lost > 0) batch.lines.push(JSON.stringify(notice(batch.lost, clock.nowMs())))
+      if (batch.lost > 0) batch.entries.push(notice(batch.lost, clock.nowMs()))
       seal(batch)
       for (const message of batch.messages) bus.publish(batch.subject, message)
     }
@@ -103,16 +112,22 @@ export function openLogWriter(
     const known = batches.get(functionName)
     if (known !== undefined) return known
     const subject = logSubject(functionName)
-    const batch: Batch = { subject, messages: [], lines: [], lineBytes: 0, lost: 0 }
+    const batch: Batch = {
+      subject,
+      messages: [],
+      entries: [],
+      last: new Map(),
+      entryBytes: 0,
+      lost: 0,
+    }
     batches.set(functionName, batch)
     return batch
   }
 
   const append = (functionName: string, entry: LogEntry) => {
-    const line = JSON.stringify(entry)
-    const bytes = Buffer.byteLength(line) + 1
+    const bytes = Buffer.byteLength(entry.text) + ENTRY_BYTES
     const begun = batches.get(functionName)
-    if (begun !== undefined && begun.lineBytes + bytes > MESSAGE_BYTES) {
+    if (begun !== undefined && begun.entryBytes + bytes > MESSAGE_BYTES) {
       seal(begun)
       flush()
     }
@@ -122,9 +137,20 @@ export function openLogWriter(
       batch.lost += 1
       return
     }
-    batch.lines.push(line)
-    batch.lineBytes += bytes
+    batch.entryBytes += bytes
     bufferedBytes += bytes
+    const last = batch.last.get(entry.stream)
+    if (
+      last?.requestId !== undefined &&
+      last.requestId === entry.requestId &&
+      last.text.length + entry.text.length < MERGED_LENGTH
+    ) {
+      last.text += entry.text
+      return
+    }
+    const own = { ...entry }
+    batch.entries.push(own)
+    batch.last.set(entry.stream, own)
   }
 
   return {
