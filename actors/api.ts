@@ -12,7 +12,7 @@ import * as subjects from '../bus/subjects.ts'
 import type { Held, Watched } from '../bus/watched.ts'
 import type { Input } from '../edges/aws/constraints.ts'
 import { isRefusal, type Refusal, Refused, refuse } from '../edges/aws/errors.ts'
-import { jsonComplaint } from '../edges/aws/json-complaint.ts'
+import { readJsonInput } from '../edges/aws/json-input.ts'
 import type { Place } from '../edges/aws/names.ts'
 import {
   type ApiOperation,
@@ -63,7 +63,7 @@ export function serveApi(bus: Bus, binding: ApiBinding): Api {
   const perform = async (operation: string, message: Msg): Promise<Told | Refusal> => {
     if (!Object.hasOwn(operations, operation)) return unknownOperation('NATS', message.subject)
     if (!isBuilt(operation) || operation === 'Invoke') return notImplemented(operation)
-    const input = readInput(message.data)
+    const input = readJsonInput(message.data)
     if (isRefusal(input)) {
       counts.malformed++
       if (counts.malformed === 1) {
@@ -111,16 +111,6 @@ export function serveApi(bus: Bus, binding: ApiBinding): Api {
       await Promise.allSettled(inHand)
     },
   }
-}
-
-function readInput(data: Uint8Array): Input | Refusal {
-  if (data.length === 0) return {}
-  const complaint = jsonComplaint(data)
-  if (complaint !== undefined) return refuse('SerializationException', complaint)
-  const value: unknown = JSON.parse(Buffer.from(data).toString('utf8'))
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Input)
-    : refuse('SerializationException', 'Unexpected field type')
 }
 
 const failure = (error: unknown): Refusal =>

@@ -5,7 +5,12 @@ import type { Bus, Clock, Log } from '../bus/bus.ts'
 import * as subjects from '../bus/subjects.ts'
 import { type Candidate, placementMachine } from '../machines/placement.ts'
 import { type Host, host } from './actor.ts'
-import type { ProvisionAnswer, RoomAnswer, RoomRequest } from './pool-messages.ts'
+import {
+  type ProvisionAnswer,
+  type RoomAnswer,
+  type RoomRequest,
+  roomRequestOf,
+} from './pool-messages.ts'
 
 export type Placement = {
   host: Host<typeof placementMachine>
@@ -88,7 +93,11 @@ export function openPlacement({
   const hearing = bus.subscribe(
     subjects.place,
     (message) => {
-      const request = message.json<RoomRequest>()
+      const request = roomRequestOf(message)
+      if (request === undefined) {
+        placements.hear('', undefined)
+        return
+      }
       const { sandboxId } = request
       if (placements.snapshot(sandboxId) !== undefined) return
       requests.set(sandboxId, {

@@ -13,6 +13,7 @@ import type { Found } from '../machines/pool-ledger.ts'
 export const poolOf = (record: FunctionRecord, generation: Generation): string =>
   `${record.name}:${generation.id}`
 
+export const isPool = (text: string): boolean => /^[\w-]+:./.test(text)
 export const functionOf = (pool: string): string => pool.slice(0, pool.indexOf(':'))
 export const generationOf = (pool: string): string => pool.slice(pool.indexOf(':') + 1)
 
@@ -31,6 +32,31 @@ export type SandboxAnswer = { isHere: boolean }
 /** What workers and front ends answer when the new owner of a partition asks what there is. */
 export type FoundInPool = Found & { pool: string }
 
+/** The partition that a question for what there is asks about. Undefined when it is no such question. */
+export function partitionAsked(message: Msg): number | undefined {
+  const partition = fieldsOf(message)?.['partition']
+  return typeof partition === 'number' ? partition : undefined
+}
+
+/** Undefined when it asks for no room. */
+export function roomRequestOf(message: Msg): RoomRequest | undefined {
+  const request = fieldsOf(message) as Partial<RoomRequest> | undefined
+  const texts = [request?.sandboxId, request?.pool, request?.functionName]
+  return texts.every((text) => typeof text === 'string' && text !== '') &&
+    typeof request?.generation?.settings?.memoryMb === 'number'
+    ? (request as RoomRequest)
+    : undefined
+}
+
+function fieldsOf(message: Msg): Record<string, unknown> | undefined {
+  try {
+    const fields = message.json<Record<string, unknown>>()
+    return typeof fields === 'object' && fields !== null ? fields : undefined
+  } catch {
+    return undefined
+  }
+}
+
 export function tellPool(bus: Bus, partitions: number, pool: string, event: PoolEvent): void {
   const { type, ...fields } = event
   const subject = subjects.pool(partitionOf(functionOf(pool), partitions), type)
@@ -39,11 +65,6 @@ export function tellPool(bus: Bus, partitions: number, pool: string, event: Pool
 
 /** The event that a message is: its type is the last token of the subject. Undefined when it is not JSON. */
 export function eventOf(message: Msg): ({ type: string } & Record<string, unknown>) | undefined {
-  try {
-    const fields = message.json<Record<string, unknown>>()
-    if (typeof fields !== 'object' || fields === null) return undefined
-    return { ...fields, type: subjects.tokens(message.subject).at(-1) ?? '' }
-  } catch {
-    return undefined
-  }
+  const fields = fieldsOf(message)
+  return fields && { ...fields, type: subjects.tokens(message.subject).at(-1) ?? '' }
 }

@@ -12,6 +12,7 @@ import {
   type FoundInPool,
   functionOf,
   generationOf,
+  isPool,
   type RoomAnswer,
   type SandboxAnswer,
 } from './pool-messages.ts'
@@ -153,13 +154,17 @@ export function openPools(binding: PoolsBinding): Pools {
   const hear = (partition: number) => async (message: Parameters<typeof eventOf>[0]) => {
     const event = eventOf(message)
     const pool = String(event?.['pool'] ?? '')
-    if (event?.type === 'want' && pools.snapshot(pool) === undefined) {
+    if (event === undefined || !isPool(pool)) {
+      pools.hear(pool, undefined)
+      return
+    }
+    if (event.type === 'want' && pools.snapshot(pool) === undefined) {
       const generation = await servingOf(pool)
       // Not ours to make: the front end asks again, and by then knows of the new generation.
       if (generation === undefined) return
       make(partition, pool, generation, [])
     }
-    if (event?.type === 'ready' && pools.snapshot(pool) === undefined) {
+    if (event.type === 'ready' && pools.snapshot(pool) === undefined) {
       // Started for a pool that is no more.
       tellSandbox(String(event['workerId']), String(event['sandboxId']), 'stop')
       return

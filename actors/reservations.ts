@@ -6,7 +6,7 @@ import { partitionOf } from '../bus/partitions.ts'
 import * as subjects from '../bus/subjects.ts'
 import { reservationsMachine, type Seat } from '../machines/reservations.ts'
 import { type Host, host } from './actor.ts'
-import { eventOf, type FoundInPool, functionOf, tellPool } from './pool-messages.ts'
+import { eventOf, type FoundInPool, functionOf, partitionAsked, tellPool } from './pool-messages.ts'
 
 export type Reservations = {
   host: Host<typeof reservationsMachine>
@@ -75,7 +75,11 @@ export function openReservations(binding: ReservationsBinding): Reservations {
   })
 
   const asked = bus.subscribe(subjects.heldReservations, (message) => {
-    const { partition } = message.json<{ partition: number }>()
+    const partition = partitionAsked(message)
+    if (partition === undefined) {
+      reservations.hear('', undefined)
+      return
+    }
     const isThere = (pool: string) => partitionOf(functionOf(pool), partitions) === partition
     message.respond(JSON.stringify(held(isThere)))
   })

@@ -7,13 +7,19 @@ import type { Standing } from '../machines/pool-ledger.ts'
 import { workerMachine } from '../machines/worker.ts'
 import { type Host, host } from './actor.ts'
 import { errandOf } from './invocation-message.ts'
-import type { FoundInPool, ProvisionAnswer, RoomRequest, SandboxAnswer } from './pool-messages.ts'
+import {
+  type FoundInPool,
+  type ProvisionAnswer,
+  partitionAsked,
+  type RoomRequest,
+  roomRequestOf,
+  type SandboxAnswer,
+} from './pool-messages.ts'
 import { openSandboxes, type Sandboxes, type SandboxesBinding } from './sandbox.ts'
 
 export type Worker = {
   host: Host<typeof workerMachine>
   sandboxes: Sandboxes
-  readonly malformed: number
   /** Makes it known to the others. */
   join(): void
   /** What others may know of its load. */
@@ -45,7 +51,6 @@ export type WorkerBinding = Omit<SandboxesBinding, 'queued' | 'turnPassed' | 'st
 export function openWorker(binding: WorkerBinding): Worker {
   const { bus, workerId, partitions, clock, log } = binding
   const orders = new Map<string, RoomRequest>()
-  let malformed = 0
   let gone: () => void = () => {}
   const whenGone = new Promise<void>((resolve) => {
     gone = resolve
@@ -95,9 +100,9 @@ export function openWorker(binding: WorkerBinding): Worker {
 
   const hearings = [
     bus.subscribe(subjects.provision(workerId), (message) => {
-      const order = roomRequestOf(message.data)
+      const order = roomRequestOf(message)
       if (order === undefined || message.reply === undefined) {
-        malformed++
+        workers.hear(workerId, undefined)
         return
       }
       orders.set(order.sandboxId, order)
@@ -118,11 +123,15 @@ export function openWorker(binding: WorkerBinding): Worker {
         return
       }
       const errand = errandOf(message)
-      if (errand === undefined) malformed++
+      if (errand === undefined) workers.hear(workerId, undefined)
       else sandboxes.invoke(sandboxId, errand, message)
     }),
     bus.subscribe(subjects.runningSandboxes, (message) => {
-      const { partition } = message.json<{ partition: number }>()
+      const partition = partitionAsked(message)
+      if (partition === undefined) {
+        workers.hear(workerId, undefined)
+        return
+      }
       const found: FoundInPool[] = sandboxes
         .list()
         .filter(({ functionName }) => partitionOf(functionName, partitions) === partition)
@@ -139,9 +148,6 @@ export function openWorker(binding: WorkerBinding): Worker {
   return {
     host: workers,
     sandboxes,
-    get malformed() {
-      return malformed
-    },
     load() {
       const snapshot = workers.snapshot(workerId)
       const running = sandboxes.list()
@@ -190,18 +196,5 @@ function standingOf(state: string, atMs: number): Standing {
       return { is: 'free', sinceMs: atMs }
     default:
       return { is: 'doubtful' }
-  }
-}
-
-function roomRequestOf(data: Uint8Array): RoomRequest | undefined {
-  try {
-    const request = JSON.parse(Buffer.from(data).toString()) as RoomRequest
-    const { sandboxId, pool, functionName, generation } = request
-    return [sandboxId, pool, functionName].every((text) => typeof text === 'string') &&
-      typeof generation?.settings?.memoryMb === 'number'
-      ? request
-      : undefined
-  } catch {
-    return undefined
   }
 }

@@ -7,7 +7,7 @@
  * It knows what a request means and what an answer looks like; it decides nothing about functions. Invoke has a short way
  * of its own; what else comes in is answered here whatever it is, and nothing that comes in ends the process.
  */
-import { createServer } from 'node:http'
+import { createServer, type RequestListener } from 'node:http'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Clock, Log } from '../bus/bus.ts'
 import type { FunctionCode } from '../machines/function.ts'
@@ -95,10 +95,13 @@ export async function openHttpDoor(
     logger: false,
     exposeHeadRoutes: false,
     serverFactory: (others) => {
-      const server = createServer(timeouts, (request, response) => {
+      const hear: RequestListener = (request, response) => {
         // Fastify knows how to refuse while it closes.
         if (!server.listening || !takeInvoke(request, response)) others(request, response)
-      })
+      }
+      const server = createServer(timeouts, hear)
+      // What a client expects beside 100-continue is not ours to fulfil; Node would refuse in words that are not AWS's.
+      server.on('checkExpectation', hear)
       return server
     },
     frameworkErrors: fail,

@@ -7,7 +7,7 @@ import type { FunctionCode } from '../machines/function.ts'
 import type { Input } from './aws/constraints.ts'
 import { isRefusal, type Refusal, refuse } from './aws/errors.ts'
 import { type GivenCode, readCreate, readUpdateCode } from './aws/function-requests.ts'
-import { jsonComplaint } from './aws/json-complaint.ts'
+import { readJsonInput } from './aws/json-input.ts'
 import type { Place } from './aws/names.ts'
 import type { ApiOperation, Route } from './aws/operations.ts'
 import { checkPackage, decodeZipFile, describePackage } from './aws/package.ts'
@@ -43,20 +43,10 @@ export function readOperationInput(
   query: string,
   body: Uint8Array,
 ): Input | Refusal {
-  const fromBody = withBody.has(operation) ? readJson(body) : {}
+  const fromBody = withBody.has(operation) ? readJsonInput(body) : {}
   return isRefusal(fromBody)
     ? fromBody
     : { ...fromBody, ...readMembers(operation, query), ...route.parameters }
-}
-
-function readJson(body: Uint8Array): Input | Refusal {
-  if (body.length === 0) return {}
-  const complaint = jsonComplaint(body)
-  if (complaint !== undefined) return refuse('SerializationException', complaint)
-  const value: unknown = JSON.parse(Buffer.from(body).toString('utf8'))
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Input)
-    : refuse('SerializationException', 'Unexpected field type')
 }
 
 function readMembers(operation: ApiOperation, query: string): Input {

@@ -95,7 +95,6 @@ export async function startWorker({
         state,
         pid,
       })),
-      malformed: worker.malformed,
     }),
     drain: worker.drain,
     async stop() {
