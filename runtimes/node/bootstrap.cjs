@@ -156,6 +156,11 @@ const aboutFunction = (({
   AWS_LAMBDA_LOG_STREAM_NAME: logStreamName,
 }) => ({ functionName, functionVersion, memoryLimitInMB, logGroupName, logStreamName }))(env)
 
+// Gone from nodejs24.x with the callbacks; older handlers still set it, to no effect.
+const contextPrototype = Object.create(Object.prototype, {
+  callbackWaitsForEmptyEventLoop: { value: true, writable: true, configurable: true },
+})
+
 // A function may bring the variable along in its environment.
 let isTraced = true
 
@@ -165,7 +170,9 @@ function contextOf(invocation) {
   if (traceId !== undefined) env[traceKey] = traceId
   else if (isTraced) delete env[traceKey]
   isTraced = traceId !== undefined
-  const context = {
+  return {
+    // Carries what is not enumerable: defining that on each context would cost as much as all the rest.
+    __proto__: contextPrototype,
     clientContext: clientContext === undefined ? undefined : parse(clientContext),
     identity: undefined,
     invokedFunctionArn: invocation.invokedFunctionArn,
@@ -173,11 +180,12 @@ function contextOf(invocation) {
     tenantId: undefined,
     xRayTraceId: traceId,
     getRemainingTimeInMillis: () => deadlineMs - now(),
-    ...aboutFunction,
+    functionName: aboutFunction.functionName,
+    functionVersion: aboutFunction.functionVersion,
+    memoryLimitInMB: aboutFunction.memoryLimitInMB,
+    logGroupName: aboutFunction.logGroupName,
+    logStreamName: aboutFunction.logStreamName,
   }
-  // Gone from nodejs24.x with the callbacks; older handlers still set it, to no effect.
-  Object.defineProperty(context, 'callbackWaitsForEmptyEventLoop', { value: true, writable: true })
-  return context
 }
 
 let highWaterBytes = 0
