@@ -97,14 +97,15 @@ export async function startSystem(
   environment: Record<string, string> = {},
 ): Promise<System> {
   const dataDir = mkdtempSync(join(tmpdir(), 'lambus-system-'))
-  const ports = ['--http-port', '0', '--inspector-port', '0', '--nats-port', '0']
+  const ports = ['--http-port', '0', '--inspector-port', '0']
+  if (!args.includes('--nats')) ports.push('--nats-port', '0')
   const up = await startLambus(['up', ...ports, '--data-dir', dataDir, ...args], environment)
   const { user, password } = JSON.parse(readFileSync(join(dataDir, 'connection.json'), 'utf8'))
   return {
     ...up,
     dataDir,
     lambda: lambdaClient(up.http ?? ''),
-    natsUrl: up.nats.replace('://', `://${user}:${password}@`),
+    natsUrl: user === undefined ? up.nats : up.nats.replace('://', `://${user}:${password}@`),
     async stop() {
       await up.end()
       rmSync(dataDir, { recursive: true, force: true })
