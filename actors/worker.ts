@@ -4,6 +4,7 @@
 import { partitionOf } from '../bus/partitions.ts'
 import * as subjects from '../bus/subjects.ts'
 import type { Standing } from '../machines/pool-ledger.ts'
+import type { Seat } from '../machines/reservations.ts'
 import { workerMachine } from '../machines/worker.ts'
 import { type Host, host } from './actor.ts'
 import { errandOf } from './invocation-message.ts'
@@ -14,6 +15,7 @@ import {
   type RoomRequest,
   roomRequestOf,
   type SandboxAnswer,
+  tellPool,
 } from './pool-messages.ts'
 import { openSandboxes, type Sandboxes, type SandboxesBinding } from './sandbox.ts'
 
@@ -29,6 +31,9 @@ export type Worker = {
   /** Stops hearing and kills what runs. */
   stop(): void
 }
+
+/** Short beside the second after which a sandbox counts as unused. */
+const STOP_UNUSED_EVERY_MS = 100
 
 /** What a worker says of itself with every heartbeat. `unusedMb`: part of `usedMb`. `ofFunction`: sandboxes by function. */
 export type WorkerLoad = {
@@ -47,6 +52,12 @@ export type WorkerBinding = Omit<SandboxesBinding, 'queued' | 'turnPassed' | 'st
   register(): Promise<void>
   announceDraining(): void
 }
+
+/**
+ * A sandbox whose pool has not heard of it, because messages were lost, is kept for nothing no longer than this. One
+ * message for each pool that has unused sandboxes here.
+ */
+const SHOW_UNUSED_EVERY_MS = 5_000
 
 export function openWorker(binding: WorkerBinding): Worker {
   const { bus, workerId, partitions, clock, log } = binding
@@ -145,6 +156,30 @@ export function openWorker(binding: WorkerBinding): Worker {
     }),
   ]
 
+  /** Who nobody knows of is found so: pools stop what they have no use for. */
+  const showUnused = () => {
+    const unused = new Map<string, Seat[]>()
+    for (const { sandboxId } of sandboxes.unused()) {
+      const pool = orders.get(sandboxId)?.pool
+      if (pool === undefined) continue
+      unused.set(pool, [...(unused.get(pool) ?? []), { sandboxId, workerId }])
+    }
+    for (const [pool, seats] of unused) {
+      tellPool(bus, partitions, pool, { type: 'freed', seats, atMs: clock.nowMs() })
+    }
+    showing = clock.setTimer(showUnused, SHOW_UNUSED_EVERY_MS)
+  }
+  let showing = clock.setTimer(showUnused, SHOW_UNUSED_EVERY_MS)
+
+  /** Pools stop what is free on a worker that drains; this is for when there is no worker manager left to do it. */
+  const stopUnused = (): void => {
+    if (workers.snapshot(workerId) === undefined) return
+    for (const { sandboxId } of sandboxes.unused()) {
+      sandboxes.host.send(sandboxId, { type: 'stop' })
+    }
+    clock.setTimer(stopUnused, STOP_UNUSED_EVERY_MS)
+  }
+
   return {
     host: workers,
     sandboxes,
@@ -171,10 +206,14 @@ export function openWorker(binding: WorkerBinding): Worker {
       }),
     drain() {
       if (workers.snapshot(workerId) === undefined) gone()
-      else workers.send(workerId, { type: 'drain' })
+      else {
+        workers.send(workerId, { type: 'drain' })
+        stopUnused()
+      }
       return whenGone
     },
     stop() {
+      clock.clearTimer(showing)
       for (const hearing of hearings) hearing.stop()
       sandboxes.killAll()
     },
