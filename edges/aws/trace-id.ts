@@ -7,9 +7,11 @@
 
 /** `requestId` is a UUID: the chance in it is used once more, so that the two can be told to belong together. */
 export function makeTraceId(requestId: string, nowMs: number): string {
-  const chance = requestId.replaceAll('-', '').padEnd(32, '0')
   const seconds = Math.floor(nowMs / 1000)
     .toString(16)
     .padStart(8, '0')
-  return `Root=1-${seconds}-${chance.slice(0, 24)};Parent=${chance.slice(16, 32)};Sampled=0`
+  const start = requestId.slice(0, 8) + requestId.slice(9, 13) + requestId.slice(14, 18)
+  const middle = requestId.slice(19, 23)
+  const end = requestId.slice(24, 36)
+  return `Root=1-${seconds}-${start}${middle}${end.slice(0, 4)};Parent=${middle}${end};Sampled=0`
 }
