@@ -6,6 +6,7 @@ import type { Bus, Clock, Log, Subscription } from '../bus/bus.ts'
 import * as subjects from '../bus/subjects.ts'
 import type { FunctionRecord, Generation } from '../machines/function.ts'
 import { poolMachine } from '../machines/pool.ts'
+import type { Seat } from '../machines/reservations.ts'
 import { type Host, host } from './actor.ts'
 import {
   eventOf,
@@ -71,13 +72,15 @@ export function openPools(binding: PoolsBinding): Pools {
     log,
     duties: {
       grant: ({ frontEnd, seats }, pool) => tellFrontEnd(frontEnd, 'granted', { pool, seats }),
-      throttle: ({ frontEnd, count }, pool) =>
+      throttle: ({ frontEnd, keep }, pool) =>
         tellFrontEnd(frontEnd, 'throttled', {
           pool,
-          count,
+          keep,
           reason: 'ConcurrentInvocationLimitExceeded',
         }),
       recall: ({ frontEnd, count }, pool) => tellFrontEnd(frontEnd, 'recalled', { pool, count }),
+      audit: ({ frontEnd, owner, audit }, pool) =>
+        tellFrontEnd(frontEnd, 'audit', { pool, owner, audit }),
       place: ({ sandboxId }, pool) => place(sandboxId, pool),
       stop: ({ workerId, sandboxId }) => tellSandbox(workerId, sandboxId, 'stop'),
       callOff: ({ workerId, sandboxId }) => tellSandbox(workerId, sandboxId, 'callOff'),
@@ -164,12 +167,10 @@ export function openPools(binding: PoolsBinding): Pools {
       if (generation === undefined) return
       make(partition, pool, generation, [])
     }
-    if (event.type === 'ready' && pools.snapshot(pool) === undefined) {
-      // Started for a pool that is no more.
-      tellSandbox(String(event['workerId']), String(event['sandboxId']), 'stop')
-      return
-    }
-    pools.hear(pool, event)
+    // What shows itself to a pool that is no more is of no use to anybody.
+    const strays = pools.snapshot(pool) === undefined ? unusedIn(event) : []
+    for (const { workerId, sandboxId } of strays) tellSandbox(workerId, sandboxId, 'stop')
+    if (strays.length === 0) pools.hear(pool, event)
   }
 
   const everyPool = (send: (pool: string) => void) => {
@@ -224,6 +225,13 @@ export function openPools(binding: PoolsBinding): Pools {
       for (const { hearing } of served.values()) hearing.stop()
     },
   }
+}
+
+/** Sandboxes that a message shows to be there, and in nobody's use. */
+function unusedIn(event: { type: string; [field: string]: unknown }): Seat[] {
+  const { type, seats, sandboxId, workerId } = event
+  if (type === 'ready') return [{ sandboxId: String(sandboxId), workerId: String(workerId) }]
+  return (type === 'freed' || type === 'released') && Array.isArray(seats) ? seats : []
 }
 
 function byPool(found: FoundInPool[]): Map<string, FoundInPool[]> {

@@ -1,12 +1,20 @@
 /**
- * The seats of one front end: hears what pools grant, throttle and call back; asks for seats and gives them back.
+ * The seats of one front end: hears what pools grant, throttle and call back; asks for seats and gives them back,
+ * and says what it holds when it is asked.
  */
 import type { Bus, Clock, Log } from '../bus/bus.ts'
 import { partitionOf } from '../bus/partitions.ts'
 import * as subjects from '../bus/subjects.ts'
 import { reservationsMachine, type Seat } from '../machines/reservations.ts'
 import { type Host, host } from './actor.ts'
-import { eventOf, type FoundInPool, functionOf, partitionAsked, tellPool } from './pool-messages.ts'
+import {
+  eventOf,
+  type FoundInPool,
+  functionOf,
+  isPool,
+  partitionAsked,
+  tellPool,
+} from './pool-messages.ts'
 
 export type Reservations = {
   host: Host<typeof reservationsMachine>
@@ -66,6 +74,10 @@ export function openReservations(binding: ReservationsBinding): Reservations {
   const hearing = bus.subscribe(subjects.anyFrontEnd(frontEndId), (message) => {
     const event = eventOf(message)
     const pool = String(event?.['pool'] ?? '')
+    if (event?.type === 'audit' && isPool(pool)) {
+      account(pool, String(event['owner']), Number(event['audit']))
+      return
+    }
     // Granted after we stopped caring: the seats must not be lost.
     if (event?.type === 'granted' && reservations.snapshot(pool) === undefined) {
       release(pool, event['seats'] as Seat[])
@@ -73,6 +85,15 @@ export function openReservations(binding: ReservationsBinding): Reservations {
     }
     reservations.hear(pool, event)
   })
+
+  /** Also where nothing is held, or was ever: that is what a pool whose grant was lost has to hear. */
+  const account = (pool: string, owner: string, audit: number): void => {
+    const seats = held((each) => each === pool).map(({ sandboxId, workerId }) => ({
+      sandboxId,
+      workerId,
+    }))
+    tell(pool, { type: 'holding', frontEnd: frontEndId, owner, audit, seats })
+  }
 
   const asked = bus.subscribe(subjects.heldReservations, (message) => {
     const partition = partitionAsked(message)
@@ -85,7 +106,7 @@ export function openReservations(binding: ReservationsBinding): Reservations {
   })
 
   const held = (isThere: (pool: string) => boolean): FoundInPool[] => {
-    const standing = { is: 'held' as const, frontEnd: frontEndId }
+    const standing = { is: 'held' as const, frontEnd: frontEndId, audits: 0 }
     const found: FoundInPool[] = binding
       .inUse()
       .filter(({ pool }) => isThere(pool))

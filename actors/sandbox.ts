@@ -175,7 +175,7 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
       reportReady: (_, id) =>
         tell(id, { type: 'ready', sandboxId: id, workerId, atMs: clock.nowMs() }),
       reportFree: (_, id) =>
-        tell(id, { type: 'freed', sandboxId: id, workerId, atMs: clock.nowMs() }),
+        tell(id, { type: 'freed', seats: [{ sandboxId: id, workerId }], atMs: clock.nowMs() }),
       reportStopped: ({ reason }, id) => {
         log.debug({ sandboxId: id, reason }, 'sandbox stopped')
         tell(id, { type: 'stopped', sandboxId: id, workerId })

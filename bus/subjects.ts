@@ -34,7 +34,7 @@ export const anyApi = 'lambus.api.>'
 export const pool = (partition: number, event: string) => `lambus.pool.${partition}.${token(event)}`
 export const anyPool = (partition: number) => `lambus.pool.${partition}.*`
 
-/** `lambus.front-end.<id>.<event>`: what the worker manager tells one front end about its reservations. */
+/** `lambus.front-end.<id>.<event>`: what the worker manager tells and asks one front end about its reservations. */
 export const frontEnd = (id: string, event: string) =>
   `lambus.front-end.${token(id)}.${token(event)}`
 export const anyFrontEnd = (id: string) => `lambus.front-end.${token(id)}.*`

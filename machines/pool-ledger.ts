@@ -7,14 +7,16 @@ import type { Seat } from './reservations.ts'
 
 /**
  * `placing`: room is being looked for or it starts. `surplus`: called off while it was coming; it comes all the same if it
- * had begun to start. `free`, `held`: initialised. `unwanted`: to be stopped, and not known to be gone yet. `doubtful`: its holder is dead or has lost sight of it, and its worker has been asked.
+ * had begun to start. `free`, `held`: initialised. `unwanted`: to be stopped, and not known to be gone yet. `doubtful`: its
+ * holder is dead, has lost sight of it or does not list it, and its worker has been asked. `audits`: how many there had
+ * been when it was granted.
  */
 export type Standing =
   | { is: 'placing' }
   | { is: 'surplus' }
   | { is: 'unwanted' }
   | { is: 'free'; sinceMs: number }
-  | { is: 'held'; frontEnd: string }
+  | { is: 'held'; frontEnd: string; audits: number }
   | { is: 'doubtful' }
 
 /** `workerId` is empty until a worker has accepted it. */
@@ -26,11 +28,19 @@ export type Ledger = {
   wants: Record<string, number>
   /** Sandboxes placed so far: the next one's number. */
   placed: number
+  /** Audits so far. See pool-audit.ts. */
+  audits: number
   /** Workers that take nothing new: what comes back on them is stopped. */
   leaving: string[]
 }
 
-export const emptyLedger: Ledger = { sandboxes: {}, wants: {}, placed: 0, leaving: [] }
+export const emptyLedger: Ledger = {
+  sandboxes: {},
+  wants: {},
+  placed: 0,
+  audits: 0,
+  leaving: [],
+}
 
 export type Grant = { frontEnd: string; seats: Seat[] }
 
@@ -97,7 +107,7 @@ export function grant(ledger: Ledger): { ledger: Ledger; grants: Grant[] } {
       const next = free.shift()
       if (next === undefined) break
       const [sandboxId, { workerId }] = next
-      sandboxes[sandboxId] = { workerId, standing: { is: 'held', frontEnd } }
+      sandboxes[sandboxId] = { workerId, standing: { is: 'held', frontEnd, audits: ledger.audits } }
       seats[frontEnd] = [...(seats[frontEnd] ?? []), { sandboxId, workerId }]
       wants[frontEnd] = (wants[frontEnd] ?? 0) - 1
     }

@@ -7,10 +7,11 @@
  *
  * It counts concurrency exactly: a seat is held by one front end or by nobody, and there are never more sandboxes than
  * the limit. It grows when more invocations wait than sandboxes are coming, and calls off what it no longer needs: one
- * that waits takes whichever is first, returned or new.
+ * that waits takes whichever is first, returned or new. Who holds what is a belief, and audited every second: pool-audit.ts.
  */
 import { assign, setup } from 'xstate'
 import { effect, withEffects } from './effect.ts'
+import { holdersIn, settle } from './pool-audit.ts'
 import {
   callOff,
   coming,
@@ -55,8 +56,10 @@ export type PoolEvent =
   | { type: 'placed'; sandboxId: string; workerId: string }
   | { type: 'noRoom'; sandboxId: string }
   | { type: 'ready'; sandboxId: string; workerId: string; atMs: number }
-  /** A worker says that a doubtful sandbox is not in use. */
-  | { type: 'freed'; sandboxId: string; workerId: string; atMs: number }
+  /** A worker says that these are not in use: when it is asked, and of itself while nobody uses them. */
+  | { type: 'freed'; seats: Seat[]; atMs: number }
+  /** All that a front end holds, in answer to an audit. `owner`: the prefix of the pool that asked. */
+  | { type: 'holding'; frontEnd: string; owner: string; audit: number; seats: Seat[] }
   /** On that worker: another one may run a twin, when placement gave up the first and asked the next. */
   | { type: 'stopped'; sandboxId: string; workerId: string }
   | { type: 'frontEndGone'; frontEnd: string }
@@ -77,7 +80,10 @@ const effects = {
   /** Asks a worker for a sandbox: `freed` if it is not in use, `stopped` if it is not there, else nothing. */
   reclaim: effect<Seat>(),
   recall: effect<{ frontEnd: string; count: number }>(),
-  throttle: effect<{ frontEnd: string; count: number }>(),
+  /** `keep`: how many of those who wait there may go on waiting. */
+  throttle: effect<{ frontEnd: string; keep: number }>(),
+  /** Asks a front end what it holds; ends in `holding`, with the same numbers. */
+  audit: effect<{ frontEnd: string; owner: string; audit: number }>(),
 }
 
 const seatsThat = (ledger: Ledger, is: string, of: (workerId: string) => boolean): Seat[] =>
@@ -114,13 +120,9 @@ function record(ledger: Ledger, event: PoolEvent): Ledger {
     case 'stopped':
       return isStray(ledger, event) ? ledger : drop(ledger, (_, id) => id === event.sandboxId)
     case 'ready':
+      return free(ledger, event, event.atMs)
     case 'freed':
-      return isUsable(ledger, event)
-        ? stand(ledger, event.sandboxId, {
-            workerId: event.workerId,
-            standing: { is: 'free', sinceMs: event.atMs },
-          })
-        : ledger
+      return event.seats.reduce((next, seat) => free(next, seat, event.atMs), ledger)
     case 'frontEndGone':
       return seatsThat(ledger, 'held', anywhere)
         .filter(({ sandboxId }) => isHeldBy(ledger, sandboxId, event.frontEnd))
@@ -149,6 +151,11 @@ const isHeldBy = (ledger: Ledger, sandboxId: string, frontEnd: string): boolean 
   return standing?.is === 'held' && standing.frontEnd === frontEnd
 }
 
+const free = (ledger: Ledger, { sandboxId, workerId }: Seat, sinceMs: number): Ledger =>
+  isUsable(ledger, { sandboxId, workerId })
+    ? stand(ledger, sandboxId, { workerId, standing: { is: 'free', sinceMs } })
+    : ledger
+
 /** A late `ready` of a sandbox that somebody already holds would give it to two. */
 const isUsable = (ledger: Ledger, seat: Seat): boolean =>
   !isStray(ledger, seat) &&
@@ -167,11 +174,12 @@ function undesired(ledger: Ledger, event: PoolEvent): Seat[] {
   const isUndesired = (seat: Seat) => isStray(ledger, seat) || isUnwanted(seat)
   switch (event.type) {
     case 'placed':
-    case 'ready':
-    case 'freed': {
+    case 'ready': {
       const { sandboxId, workerId } = event
       return [{ sandboxId, workerId }].filter(isUndesired)
     }
+    case 'freed':
+      return event.seats.filter(isUndesired)
     case 'released':
       return event.seats.filter((seat) => isStray(ledger, seat))
     default:
@@ -212,6 +220,8 @@ const base = setup({
       event.type === 'noRoom' && ledger.sandboxes[event.sandboxId]?.standing.is === 'placing',
     wantsMore: ({ context: { ledger } }) => wanted(ledger) > coming(ledger),
     isEmpty: ({ context: { ledger } }) => total(ledger) === 0,
+    /** Another owner's numbers mean nothing here. */
+    isOurAudit: ({ context, event }) => event.type === 'holding' && event.owner === context.prefix,
     isUnused: ({ context: { ledger } }) => total(ledger) === 0 && wanted(ledger) === 0,
   },
   delays: {
@@ -291,16 +301,26 @@ const machine = base
       recallIdle: base.enqueueActions(({ context: { ledger }, enqueue }) => {
         const count = wanted(ledger) - coming(ledger)
         if (count <= 0) return
-        const holders = new Set(
-          Object.values(ledger.sandboxes).flatMap(({ standing }) =>
-            standing.is === 'held' ? [standing.frontEnd] : [],
-          ),
-        )
-        for (const frontEnd of holders) {
+        for (const frontEnd of holdersIn(ledger)) {
           if (!(frontEnd in ledger.wants)) {
             enqueue({ type: 'recall', params: { frontEnd, count } })
           }
         }
+      }),
+      auditHolders: base.enqueueActions(({ context: { ledger, prefix }, enqueue }) => {
+        const holders = holdersIn(ledger)
+        if (holders.size === 0) return
+        const audit = ledger.audits + 1
+        enqueue.assign({ ledger: { ...ledger, audits: audit } })
+        for (const frontEnd of holders) {
+          enqueue({ type: 'audit', params: { frontEnd, owner: prefix, audit } })
+        }
+      }),
+      settleAccount: base.enqueueActions(({ context, event, enqueue }) => {
+        if (event.type !== 'holding') return
+        const { ledger, uncertain } = settle(context.ledger, event)
+        enqueue.assign({ ledger })
+        for (const seat of uncertain) enqueue({ type: 'reclaim', params: seat })
       }),
       /** Those that no sandbox is coming for; the others go on waiting. */
       throttleRest: base.enqueueActions(({ context, enqueue }) => {
@@ -309,8 +329,9 @@ const machine = base
         for (const [frontEnd, count] of Object.entries(ledger.wants)) {
           const refused = Math.min(count, Math.max(0, excess))
           if (refused === 0) continue
-          enqueue({ type: 'throttle', params: { frontEnd, count: refused } })
-          ledger = want(ledger, frontEnd, count - refused)
+          const keep = count - refused
+          enqueue({ type: 'throttle', params: { frontEnd, keep } })
+          ledger = want(ledger, frontEnd, keep)
           excess -= refused
         }
         enqueue.assign({ ledger })
@@ -328,7 +349,8 @@ const machine = base
     on: {
       retired: '.draining',
       workerDraining: { actions: ['record', 'stopLeaving'] },
-      tick: { actions: ['reclaimUncertain', 'stopIdle'] },
+      tick: { actions: ['reclaimUncertain', 'auditHolders', 'stopIdle'] },
+      holding: { guard: 'isOurAudit', actions: 'settleAccount' },
       released: {
         actions: ['stopUndesired', 'record', 'stopLeaving', 'grantFree', 'callOffSurplus'],
       },
@@ -354,7 +376,7 @@ const machine = base
           ],
           tick: [
             { guard: 'isUnused', target: 'over' },
-            { actions: ['reclaimUncertain', 'stopIdle'] },
+            { actions: ['reclaimUncertain', 'auditHolders', 'stopIdle'] },
           ],
         },
       },

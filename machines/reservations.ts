@@ -25,7 +25,8 @@ export type ReservationsEvent =
   /** The sandbox is gone, or in a state that nobody knows. */
   | { type: 'lost'; seat: Seat }
   | { type: 'granted'; seats: Seat[] }
-  | { type: 'throttled'; count: number; reason: string }
+  /** The limit is reached; `keep`: how many may go on waiting. */
+  | { type: 'throttled'; keep: number; reason: string }
   /** The pool wants seats back for others: free ones now, then the next to come back. */
   | { type: 'recalled'; count: number }
   | { type: 'workerGone'; workerId: string }
@@ -128,7 +129,7 @@ const machine = base
       /** Those who came last are refused: the others were within the limit when they came. */
       throttleLast: base.enqueueActions(({ context, event, enqueue }) => {
         if (event.type !== 'throttled') return
-        const kept = Math.max(0, context.waiting.length - event.count)
+        const kept = Math.min(context.waiting.length, event.keep)
         for (const requestId of context.waiting.slice(kept)) {
           enqueue({ type: 'throttle', params: { requestId, reason: event.reason } })
         }

@@ -26,6 +26,9 @@ const fields: Record<string, fc.Arbitrary<unknown>> = {
   seat,
   seats: fc.array(seat, { maxLength: 2 }),
   count: fc.nat(3),
+  keep: fc.nat(3),
+  owner: id('s'),
+  audit: fc.nat(3),
   run: fc.nat(3),
   life: fc.nat(3),
   atMs: fc.nat(1_000_000),
@@ -92,12 +95,14 @@ const inputs: [HostedMachine, unknown][] = [
   [
     poolMachine,
     {
-      prefix: 's',
+      prefix: 's1',
       limit: 3,
       keepAliveMs: 600_000,
       graceMs: 50,
       roomAgainMs: 500,
-      found: [{ sandboxId: 's1', workerId: 'w1', standing: { is: 'held', frontEnd: 'f1' } }],
+      found: [
+        { sandboxId: 's1', workerId: 'w1', standing: { is: 'held', frontEnd: 'f1', audits: 0 } },
+      ],
     },
   ],
   [reservationsMachine, { askAgainMs: 200 }],

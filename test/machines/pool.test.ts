@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type PoolEvent, poolMachine } from '../../machines/pool.ts'
-import type { Found, Standing } from '../../machines/pool-ledger.ts'
+import type { Entry, Found, Standing } from '../../machines/pool-ledger.ts'
 import type { Seat } from '../../machines/reservations.ts'
 import { live, type Taken } from './life.ts'
 import { storyOf } from './story.ts'
@@ -32,8 +32,7 @@ const ready = (sandboxId: string, workerId = 'w1', atMs = 0): PoolEvent => ({
 })
 const freed = (sandboxId: string, workerId = 'w1', atMs = 0): PoolEvent => ({
   type: 'freed',
-  sandboxId,
-  workerId,
+  seats: [seatOf(sandboxId, workerId)],
   atMs,
 })
 const stopped = (sandboxId: string, workerId = 'w1'): PoolEvent => ({
@@ -51,6 +50,13 @@ const doubted = (frontEnd: string, sandboxId: string): PoolEvent => ({
   type: 'doubted',
   frontEnd,
   seat: seatOf(sandboxId),
+})
+const holding = (frontEnd: string, audit: number, ...ids: string[]): PoolEvent => ({
+  type: 'holding',
+  frontEnd,
+  owner: 's',
+  audit,
+  seats: ids.map((id) => seatOf(id)),
 })
 const frontEndGone = (frontEnd: string): PoolEvent => ({ type: 'frontEndGone', frontEnd })
 const workerGone = (workerId: string): PoolEvent => ({ type: 'workerGone', workerId })
@@ -127,7 +133,7 @@ test('who waits takes what comes back first, and the sandbox that is not needed 
     placed s-1 w1         → serving
     released a [s-0/w1] 0 → serving  grant b [s-0/w1], callOff s-1 w1
     stopped s-1 w1        → serving
-    tick 1000             → serving
+    tick 1000             → serving  audit b s 1
     "
   `)
 })
@@ -235,7 +241,7 @@ test('at the limit idle seats are called back before anybody is throttled', () =
     placed s-2 w1  → serving
     ready s-2 w1 0 → serving    grant a [s-2/w1]
     want b 1       → saturated  recall a 1, wait 50 ms
-    grace          → serving    stop waiting, throttle b 1
+    grace          → serving    stop waiting, throttle b 0
     "
   `)
 })
@@ -250,7 +256,7 @@ test('at the limit only those are throttled that no sandbox is coming for', () =
     placed s-0 w1  → serving
     ready s-0 w1 0 → serving    grant a [s-0/w1]
     want b 5       → saturated  place s-1, place s-2, recall a 3, wait 50 ms
-    grace          → serving    stop waiting, throttle b 3
+    grace          → serving    stop waiting, throttle b 2
     ready s-1 w1 0 → serving    grant b [s-1/w1]
     ready s-2 w1 0 → serving    grant b [s-2/w1]
     "
@@ -276,7 +282,7 @@ test('at the limit what is being stopped makes room, and nobody is throttled for
     released a [s-0/w1] 0 → serving
     tick 600000           → serving    stop s-0 w1
     want a 4              → saturated  place s-1, place s-2, wait 50 ms
-    grace                 → serving    stop waiting, throttle a 1
+    grace                 → serving    stop waiting, throttle a 3
     stopped s-0 w1        → serving    place s-3
     "
   `)
@@ -359,18 +365,18 @@ test('the seats of a dead front end are asked after, and go to others when they 
     ),
   ).toMatchInlineSnapshot(`
     "
-    (start)        → serving
-    want a 1       → serving  place s-0
-    placed s-0 w1  → serving
-    ready s-0 w1 0 → serving  grant a [s-0/w1]
-    want a 1       → serving  place s-1
-    placed s-1 w1  → serving
-    ready s-1 w1 0 → serving  grant a [s-1/w1]
-    frontEndGone a → serving  reclaim s-0 w1, reclaim s-1 w1
-    want b 1       → serving  place s-2
-    tick 1000      → serving  reclaim s-0 w1, reclaim s-1 w1
-    freed s-1 w1 0 → serving  grant b [s-1/w1]
-    stopped s-0 w1 → serving
+    (start)          → serving
+    want a 1         → serving  place s-0
+    placed s-0 w1    → serving
+    ready s-0 w1 0   → serving  grant a [s-0/w1]
+    want a 1         → serving  place s-1
+    placed s-1 w1    → serving
+    ready s-1 w1 0   → serving  grant a [s-1/w1]
+    frontEndGone a   → serving  reclaim s-0 w1, reclaim s-1 w1
+    want b 1         → serving  place s-2
+    tick 1000        → serving  reclaim s-0 w1, reclaim s-1 w1
+    freed [s-1/w1] 0 → serving  grant b [s-1/w1]
+    stopped s-0 w1   → serving
     "
   `)
 })
@@ -404,7 +410,7 @@ test('a sandbox that its holder lost sight of is nobody’s until its worker say
     doubted a s-0/w1      → serving  reclaim s-0 w1
     want b 1              → serving  place s-1
     released a [s-0/w1] 0 → serving
-    freed s-0 w1 0        → serving  grant b [s-0/w1]
+    freed [s-0/w1] 0      → serving  grant b [s-0/w1]
     "
   `)
 })
@@ -426,7 +432,7 @@ test('only the holder of a seat can give it back or doubt it', () => {
     ready s-0 w1 0        → serving  grant a [s-0/w1]
     released b [s-0/w1] 0 → serving
     doubted b s-0/w1      → serving  reclaim s-0 w1
-    freed s-0 w1 0        → serving
+    freed [s-0/w1] 0      → serving
     want b 1              → serving  place s-1
     "
   `)
@@ -508,25 +514,225 @@ test('a message that was lost is made up for: each tick workers are asked after 
     story(want('a', 1), placed('s-0'), tick(1_000), freed('s-0'), want('a', 0)),
   ).toMatchInlineSnapshot(`
     "
-    (start)        → serving
-    want a 1       → serving  place s-0
-    placed s-0 w1  → serving
-    tick 1000      → serving  reclaim s-0 w1
-    freed s-0 w1 0 → serving  grant a [s-0/w1]
-    want a 0       → serving
+    (start)          → serving
+    want a 1         → serving  place s-0
+    placed s-0 w1    → serving
+    tick 1000        → serving  reclaim s-0 w1
+    freed [s-0/w1] 0 → serving  grant a [s-0/w1]
+    want a 0         → serving
     "
   `)
   expect(
     story(want('a', 1), placed('s-0'), want('a', 0), tick(1_000), freed('s-0'), stopped('s-0')),
   ).toMatchInlineSnapshot(`
     "
-    (start)        → serving
-    want a 1       → serving  place s-0
-    placed s-0 w1  → serving
-    want a 0       → serving  callOff s-0 w1
-    tick 1000      → serving  reclaim s-0 w1
-    freed s-0 w1 0 → serving
-    stopped s-0 w1 → serving
+    (start)          → serving
+    want a 1         → serving  place s-0
+    placed s-0 w1    → serving
+    want a 0         → serving  callOff s-0 w1
+    tick 1000        → serving  reclaim s-0 w1
+    freed [s-0/w1] 0 → serving
+    stopped s-0 w1   → serving
+    "
+  `)
+})
+
+test('a seat that its holder does not list, because the grant or the return was lost, is asked after', () => {
+  expect(
+    story(
+      ...warm('a', 's-0'),
+      ...warm('a', 's-1'),
+      tick(1_000),
+      holding('a', 1, 's-0'),
+      want('b', 1),
+      freed('s-1'),
+      released('a', 's-0'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)                → serving
+    want a 1               → serving  place s-0
+    placed s-0 w1          → serving
+    ready s-0 w1 0         → serving  grant a [s-0/w1]
+    want a 1               → serving  place s-1
+    placed s-1 w1          → serving
+    ready s-1 w1 0         → serving  grant a [s-1/w1]
+    tick 1000              → serving  audit a s 1
+    holding a s 1 [s-0/w1] → serving  reclaim s-1 w1
+    want b 1               → serving  place s-2
+    freed [s-1/w1] 0       → serving  grant b [s-1/w1]
+    released a [s-0/w1] 0  → serving
+    "
+  `)
+})
+
+test('an answer from before a grant says nothing of it', () => {
+  expect(
+    story(
+      ...warm('a', 's-0'),
+      tick(1_000),
+      ...warm('a', 's-1'),
+      holding('a', 1, 's-0'),
+      tick(2_000),
+      holding('a', 2, 's-0', 's-1'),
+      released('a', 's-1'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)                       → serving
+    want a 1                      → serving  place s-0
+    placed s-0 w1                 → serving
+    ready s-0 w1 0                → serving  grant a [s-0/w1]
+    tick 1000                     → serving  audit a s 1
+    want a 1                      → serving  place s-1
+    placed s-1 w1                 → serving
+    ready s-1 w1 0                → serving  grant a [s-1/w1]
+    holding a s 1 [s-0/w1]        → serving
+    tick 2000                     → serving  audit a s 2
+    holding a s 2 [s-0/w1 s-1/w1] → serving
+    released a [s-1/w1] 0         → serving
+    "
+  `)
+})
+
+test('an answer to another owner says nothing here', () => {
+  expect(
+    story(
+      ...warm('a', 's-0'),
+      tick(1_000),
+      { type: 'holding', frontEnd: 'a', owner: 'other', audit: 9, seats: [] },
+      released('a', 's-0'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)               → serving
+    want a 1              → serving  place s-0
+    placed s-0 w1         → serving
+    ready s-0 w1 0        → serving  grant a [s-0/w1]
+    tick 1000             → serving  audit a s 1
+    holding a other 9 []  → serving  ignored
+    released a [s-0/w1] 0 → serving
+    "
+  `)
+})
+
+test('a seat that a front end lists is its own when nobody else has it', () => {
+  expect(
+    story(
+      ...warm('a', 's-0'),
+      ...warm('a', 's-1'),
+      frontEndGone('a'),
+      holding('a', 0, 's-0', 's-1'),
+      want('b', 1),
+      freed('s-0'),
+      released('a', 's-1'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)                       → serving
+    want a 1                      → serving  place s-0
+    placed s-0 w1                 → serving
+    ready s-0 w1 0                → serving  grant a [s-0/w1]
+    want a 1                      → serving  place s-1
+    placed s-1 w1                 → serving
+    ready s-1 w1 0                → serving  grant a [s-1/w1]
+    frontEndGone a                → serving  reclaim s-0 w1, reclaim s-1 w1
+    holding a s 0 [s-0/w1 s-1/w1] → serving
+    want b 1                      → serving  place s-2
+    freed [s-0/w1] 0              → serving
+    released a [s-1/w1] 0         → serving  grant b [s-1/w1]
+    "
+  `)
+  expect(
+    story(...warm('a', 's-0'), released('a', 's-0'), holding('b', 0, 's-0'), want('a', 1)),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)                → serving
+    want a 1               → serving  place s-0
+    placed s-0 w1          → serving
+    ready s-0 w1 0         → serving  grant a [s-0/w1]
+    released a [s-0/w1] 0  → serving
+    holding b s 0 [s-0/w1] → serving
+    want a 1               → serving  place s-1
+    "
+  `)
+})
+
+test('a seat that a front end lists and another one has stays with that one', () => {
+  expect(
+    story(...warm('a', 's-0'), holding('b', 0, 's-0'), released('b', 's-0'), released('a', 's-0')),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)                → serving
+    want a 1               → serving  place s-0
+    placed s-0 w1          → serving
+    ready s-0 w1 0         → serving  grant a [s-0/w1]
+    holding b s 0 [s-0/w1] → serving
+    released b [s-0/w1] 0  → serving
+    released a [s-0/w1] 0  → serving
+    "
+  `)
+})
+
+test('a seat that is listed and not known counts, unless its worker says that it is gone', () => {
+  expect(
+    story(...warm('a', 's-0'), holding('a', 0, 's-0', 'x-0', 'x-1'), stopped('x-0'), want('b', 2)),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)                              → serving
+    want a 1                             → serving    place s-0
+    placed s-0 w1                        → serving
+    ready s-0 w1 0                       → serving    grant a [s-0/w1]
+    holding a s 0 [s-0/w1 x-0/w1 x-1/w1] → serving    reclaim x-0 w1, reclaim x-1 w1
+    stopped x-0 w1                       → serving
+    want b 2                             → saturated  place s-1, recall a 1, wait 50 ms
+    "
+  `)
+})
+
+test('a pool that is retired asks as well what is held', () => {
+  expect(
+    story(...warm('a', 's-0'), retired, tick(1_000), holding('a', 1), freed('s-0'), stopped('s-0')),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)          → serving
+    want a 1         → serving   place s-0
+    placed s-0 w1    → serving
+    ready s-0 w1 0   → serving   grant a [s-0/w1]
+    retired          → draining
+    tick 1000        → draining  audit a s 1
+    holding a s 1 [] → draining  reclaim s-0 w1
+    freed [s-0/w1] 0 → draining  stop s-0 w1
+    stopped s-0 w1   → over
+    "
+  `)
+})
+
+test('what a worker says of its own accord changes nothing where it is known', () => {
+  expect(
+    story(
+      ...warm('a', 's-0'),
+      ...warm('a', 's-1'),
+      released('a', 's-1'),
+      {
+        type: 'freed',
+        seats: [seatOf('s-0'), seatOf('s-1'), seatOf('x-0')],
+        atMs: 1_000,
+      },
+      want('b', 1),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)                           → serving
+    want a 1                          → serving  place s-0
+    placed s-0 w1                     → serving
+    ready s-0 w1 0                    → serving  grant a [s-0/w1]
+    want a 1                          → serving  place s-1
+    placed s-1 w1                     → serving
+    ready s-1 w1 0                    → serving  grant a [s-1/w1]
+    released a [s-1/w1] 0             → serving
+    freed [s-0/w1 s-1/w1 x-0/w1] 1000 → serving  stop x-0 w1
+    want b 1                          → serving  grant b [s-1/w1]
     "
   `)
 })
@@ -582,7 +788,7 @@ test('a new owner takes over what it finds: held stays held, free is free, the r
     ...input,
     prefix: 't',
     found: [
-      found('s-0', { is: 'held', frontEnd: 'a' }),
+      found('s-0', { is: 'held', frontEnd: 'a', audits: 0 }),
       found('s-1', { is: 'free', sinceMs: 0 }),
       found('s-2', { is: 'doubtful' }),
     ],
@@ -594,7 +800,7 @@ test('a new owner takes over what it finds: held stays held, free is free, the r
     (start)               → serving    reclaim s-2 w1
     want b 2              → saturated  grant b [s-1/w1], recall a 1, wait 50 ms
     released a [s-0/w1] 0 → serving    grant b [s-0/w1], stop waiting
-    freed s-2 w1 0        → serving
+    freed [s-2/w1] 0      → serving
     released b [s-1/w1] 0 → serving
     "
   `)
@@ -605,7 +811,7 @@ test('what a new owner did not find is stopped when it shows itself', () => {
     "
     (start)               → serving
     ready x-0 w1 0        → serving  stop x-0 w1
-    freed x-1 w1 0        → serving  stop x-1 w1
+    freed [x-1/w1] 0      → serving  stop x-1 w1
     released a [x-2/w1] 0 → serving  stop x-2 w1
     "
   `)
@@ -632,6 +838,9 @@ const anyEvent: fc.Arbitrary<PoolEvent | 'a timer rings'> = fc.oneof(
   fc
     .tuple(anyId, fc.constantFrom(...frontEnds))
     .chain(([id, frontEnd]) => fc.constantFrom(released(frontEnd, id), doubted(frontEnd, id))),
+  fc
+    .tuple(fc.constantFrom(...frontEnds), fc.nat(3), fc.array(anyId, { maxLength: 3 }))
+    .map(([frontEnd, audit, ids]) => holding(frontEnd, audit, ...ids)),
   fc.constantFrom(...frontEnds).map(frontEndGone),
   fc.constantFrom(...workers).chain((id) => fc.constantFrom(workerGone(id), workerDraining(id))),
   fc.nat(1_000_000).map(tick),
@@ -659,6 +868,16 @@ test('whatever comes, also late and twice, nothing is held by two and the limit 
           if (entry.standing.is !== 'held') holders.delete(id)
         }
         for (const id of holders.keys()) if (sandboxes[id] === undefined) holders.delete(id)
+        if (event?.type === 'holding' && !life.isOver) {
+          for (const { sandboxId } of event.seats) {
+            const { standing } = sandboxes[sandboxId] as Entry
+            const isTheirs = standing.is === 'held' && standing.frontEnd === event.frontEnd
+            if (isTheirs) {
+              expect(before.get(sandboxId) ?? event.frontEnd).toBe(event.frontEnd)
+              holders.set(sandboxId, event.frontEnd)
+            }
+          }
+        }
         for (const [id, frontEnd] of heldBy(asked)) {
           // Granted: it was nobody's, or came back with this very event.
           const wasReleased =
@@ -669,7 +888,10 @@ test('whatever comes, also late and twice, nothing is held by two and the limit 
         for (const [id, { standing }] of Object.entries(sandboxes)) {
           if (standing.is === 'held') expect(holders.get(id)).toBe(standing.frontEnd)
         }
-        expect(Object.keys(sandboxes).length).toBeLessThanOrEqual(input.limit)
+        // More than the limit are only there when a front end has shown that they are.
+        if (asked.some(({ type }) => type === 'place')) {
+          expect(Object.keys(sandboxes).length).toBeLessThanOrEqual(input.limit)
+        }
         // Who waits does so for a reason: nothing is free.
         const isFree = Object.values(sandboxes).some(({ standing }) => standing.is === 'free')
         expect(isFree && Object.keys(wants).length > 0).toBe(false)

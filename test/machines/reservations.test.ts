@@ -20,9 +20,9 @@ const granted = (...ids: string[]): ReservationsEvent => ({
 })
 const finished = (id: string): ReservationsEvent => ({ type: 'finished', seat: seatOf(id) })
 const lost = (id: string): ReservationsEvent => ({ type: 'lost', seat: seatOf(id) })
-const throttled = (count: number): ReservationsEvent => ({
+const throttled = (keep: number): ReservationsEvent => ({
   type: 'throttled',
-  count,
+  keep,
   reason: 'too many',
 })
 const recalled = (count: number): ReservationsEvent => ({ type: 'recalled', count })
@@ -145,26 +145,45 @@ test('the seat used last is taken first, so that the others can go back', () => 
 
 test('those who came last are throttled, the others go on waiting', () => {
   expect(
-    story(wanted('r1'), wanted('r2'), wanted('r3'), throttled(2), granted('s1')),
+    story(wanted('r1'), wanted('r2'), wanted('r3'), throttled(1), granted('s1')),
   ).toMatchInlineSnapshot(`
     "
     (start)              → content
     wanted r1            → asking   ask 1, wait 200 ms
     wanted r2            → asking   ask 2
     wanted r3            → asking   ask 3
-    throttled 2 too many → asking   throttle r2 too many, throttle r3 too many
+    throttled 1 too many → asking   throttle r2 too many, throttle r3 too many
     granted [s1/w1]      → asking   seat r1 s1/w1
     "
   `)
 })
 
-test('a refusal of more than wait refuses those who do', () => {
-  expect(story(wanted('r1'), throttled(5), throttled(1), 'askAgain')).toMatchInlineSnapshot(`
+test('a refusal that crosses a lower wish refuses nobody who may wait, and a second one nobody else', () => {
+  expect(
+    story(
+      wanted('r1'),
+      granted('s1'),
+      wanted('r2'),
+      wanted('r3'),
+      wanted('r4'),
+      finished('s1'),
+      throttled(2),
+      throttled(0),
+      throttled(0),
+      'askAgain',
+    ),
+  ).toMatchInlineSnapshot(`
     "
     (start)              → content
     wanted r1            → asking   ask 1, wait 200 ms
-    throttled 5 too many → asking   throttle r1 too many
-    throttled 1 too many → asking
+    granted [s1/w1]      → asking   seat r1 s1/w1
+    wanted r2            → asking   ask 1
+    wanted r3            → asking   ask 2
+    wanted r4            → asking   ask 3
+    finished s1/w1       → asking   seat r2 s1/w1
+    throttled 2 too many → asking
+    throttled 0 too many → asking   throttle r3 too many, throttle r4 too many
+    throttled 0 too many → asking
     askAgain             → content  stop waiting, ask 0
     "
   `)
@@ -334,7 +353,7 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
     weight: 2,
     arbitrary: fc.constantFrom<Step>('withdrawn', 'lost', aged, workerGone, workerDraining),
   },
-  { weight: 2, arbitrary: fc.nat(4).map((count) => throttled(count)) },
+  { weight: 2, arbitrary: fc.nat(4).map((keep) => throttled(keep)) },
   { weight: 2, arbitrary: fc.nat(4).map((count) => recalled(count)) },
   { weight: 1, arbitrary: fc.constant<Step>(superseded) },
 )

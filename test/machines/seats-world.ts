@@ -3,8 +3,8 @@
  * delays, repeats and loses messages. The machines are the real ones in their real host; everything else is as simple as
  * it can be. It watches what nobody may break:
  *
- * - no sandbox is held by two front ends, and none runs two invocations;
- * - never more seats in use than the limit;
+ * - no sandbox runs two invocations at a time;
+ * - no sandbox is held by two front ends, and never more seats are in use than the limit (`isExact`);
  * - every request comes to one end.
  */
 import { type Host, host } from '../../actors/actor.ts'
@@ -23,19 +23,21 @@ export type WorldOptions = {
   limit: number
   /** Sandboxes that each worker has room for. */
   room: number
-  /** One message in how many is lost; 0: none. Those whose loss nothing makes up for are never lost. */
+  /** One message in how many is lost; 0: none. */
   lossy: number
-  /** One message in how many comes twice; 0: none. Not those that are sent once and count: NATS repeats nothing. */
+  /** One message in how many comes twice; 0: none. */
   repeating: number
+  /**
+   * Whether the ledger is to be right at every moment. It cannot be where a grant or a return comes twice (NATS repeats
+   * nothing), or where somebody is taken for dead and is not: then a sandbox says who was first, and audits mend the rest.
+   */
+  isExact: boolean
 }
 
 export type End = 'done' | 'throttled' | 'withdrawn' | 'failed' | 'redirected'
 
-/**
- * Nothing makes up for these: who was to hear a grant, or that a seat is given back or doubted, never asks after it. And of
- * `placed` and `ready` one has to arrive. `errand`: a request, whose sender would see that there is no answer.
- */
-const vital = ['granted', 'released', 'doubted', 'placed', 'errand']
+/** Sent once, and they count: where the ledger is to be exact they come once at most. */
+const counting = ['granted', 'released', 'doubted']
 
 const RESERVATION_TIMEOUT_MS = 30_000
 const PLACEMENT_TIMEOUT_MS = 5_000
@@ -44,6 +46,7 @@ type Sandbox = {
   workerId: string
   state: 'queued' | 'starting' | 'idle' | 'busy'
   invocation: symbol | undefined
+  usedAtMs: number
 }
 type FrontEnd = { id: string; host: Host<typeof reservationsMachine>; isAlive: boolean }
 
@@ -55,15 +58,21 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
   const sandboxes = new Map<string, Sandbox>()
   const deadWorkers = new Set<string>()
   const frontEnds: FrontEnd[] = []
-  /** Seats on which a front end runs an invocation. */
-  const inUse = new Map<string, { frontEnd: string; requestId: string; seat: Seat }>()
+  /** By request: the seats on which front ends run invocations. */
+  const inUse = new Map<string, { frontEnd: string; seat: Seat }>()
+  const usersOf = (sandboxId: string): string[] =>
+    [...inUse.values()]
+      .filter(({ seat }) => seat.sandboxId === sandboxId)
+      .map(({ frontEnd }) => frontEnd)
 
   // ── The network: in order from one sender to one receiver ──────────────────────────────────────────────────────
   const lastArrivalMs = new Map<string, number>()
   const deliver = (link: string, type: string, arrive: () => void) => {
-    const isVital = vital.includes(type)
-    if (!isVital && options.lossy > 0 && chance(options.lossy) === 0) return
-    const isRepeated = !isVital && options.repeating > 0 && chance(options.repeating) === 0
+    // A request, whose sender would see that there is no answer.
+    const isErrand = type === 'errand'
+    if (!isErrand && options.lossy > 0 && chance(options.lossy) === 0) return
+    const mayRepeat = !isErrand && !(options.isExact && counting.includes(type))
+    const isRepeated = mayRepeat && options.repeating > 0 && chance(options.repeating) === 0
     const times = isRepeated ? 2 : 1
     for (let time = 0; time < times; time++) {
       const atMs = Math.max(clock.nowMs() + 1 + chance(20), lastArrivalMs.get(link) ?? 0)
@@ -93,7 +102,7 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
       deliver('placement>pool', 'noRoom', answer({ type: 'noRoom', sandboxId }))
       return
     }
-    sandboxes.set(sandboxId, { workerId, state: 'queued', invocation: undefined })
+    sandboxes.set(sandboxId, { workerId, state: 'queued', invocation: undefined, usedAtMs: 0 })
     deliver('placement>pool', 'placed', answer({ type: 'placed', sandboxId, workerId }))
     clock.setTimer(() => {
       const queued = sandboxes.get(sandboxId)
@@ -103,13 +112,14 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
         const sandbox = sandboxes.get(sandboxId)
         if (sandbox?.state !== 'starting') return
         sandbox.state = 'idle'
+        sandbox.usedAtMs = clock.nowMs()
         toPool(workerId, { type: 'ready', sandboxId, workerId, atMs: clock.nowMs() })
       }, 20 + chance(200))
     }, chance(100))
   }
   const stop = ({ sandboxId, workerId }: Seat): void => {
     const sandbox = sandboxes.get(sandboxId)
-    if (sandbox === undefined || sandbox.state === 'busy') return
+    if (sandbox?.workerId !== workerId || sandbox.state === 'busy') return
     sandboxes.delete(sandboxId)
     toPool(workerId, { type: 'stopped', sandboxId, workerId })
   }
@@ -120,13 +130,21 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
     const sandbox = sandboxes.get(sandboxId)
     if (sandbox === undefined) toPool(workerId, { type: 'stopped', sandboxId, workerId })
     else if (sandbox.state === 'idle') {
-      toPool(workerId, { type: 'freed', sandboxId, workerId, atMs: clock.nowMs() })
+      toPool(workerId, { type: 'freed', seats: [{ sandboxId, workerId }], atMs: clock.nowMs() })
     }
+  }
+  const showUnused = (workerId: string) => {
+    const seats = [...sandboxes].flatMap(([sandboxId, sandbox]) =>
+      sandbox.workerId === workerId &&
+      sandbox.state === 'idle' &&
+      sandbox.usedAtMs + 1_000 <= clock.nowMs()
+        ? [{ sandboxId, workerId }]
+        : [],
+    )
+    if (seats.length > 0) toPool(workerId, { type: 'freed', seats, atMs: clock.nowMs() })
   }
 
   // ── The pool ───────────────────────────────────────────────────────────────────────────────────────────────────
-  const isKnown = (sandboxId: string): boolean =>
-    pool.snapshot('p')?.context.ledger.sandboxes[sandboxId] !== undefined
   const toFrontEnd = (id: string, event: ReservationsEvent) =>
     deliver(`pool>${id}`, event.type, () => hearFrontEnd(id, event))
   const pool: Host<typeof poolMachine> = host(poolMachine, {
@@ -134,15 +152,13 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
     log,
     duties: {
       grant: ({ frontEnd, seats }) => toFrontEnd(frontEnd, { type: 'granted', seats }),
-      throttle: ({ frontEnd, count }) =>
-        toFrontEnd(frontEnd, { type: 'throttled', count, reason: 'limit' }),
+      throttle: ({ frontEnd, keep }) =>
+        toFrontEnd(frontEnd, { type: 'throttled', keep, reason: 'limit' }),
+      audit: ({ frontEnd, owner, audit }) =>
+        deliver(`pool>${frontEnd}`, 'audit', () => account(frontEnd, owner, audit)),
       recall: ({ frontEnd, count }) => toFrontEnd(frontEnd, { type: 'recalled', count }),
       place: ({ sandboxId }) => place(sandboxId),
-      // What the ledger does not know is told once, when it shows itself.
-      stop: (seat) =>
-        deliver(`pool>${seat.workerId}`, isKnown(seat.sandboxId) ? 'stop' : 'errand', () =>
-          stop(seat),
-        ),
+      stop: (seat) => deliver(`pool>${seat.workerId}`, 'stop', () => stop(seat)),
       callOff: (seat) => deliver(`pool>${seat.workerId}`, 'callOff', () => callOff(seat)),
       reclaim: (seat) => deliver(`pool>${seat.workerId}`, 'reclaim', () => reclaim(seat)),
     },
@@ -164,6 +180,7 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
           found: takeOver.splice(0),
         })
       } else if (event.type === 'ready') stop(event)
+      else if (event.type === 'freed' || event.type === 'released') event.seats.forEach(stop)
     }
     if (pool.snapshot('p') !== undefined) pool.send('p', event)
   }
@@ -178,10 +195,11 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
     frontEnds.filter(
       ({ id, host: reservations, isAlive }) =>
         isAlive &&
-        (inUse.get(sandboxId)?.frontEnd === id ||
+        (usersOf(sandboxId).includes(id) ||
           reservations.snapshot('p')?.context.free.some((seat) => seat.sandboxId === sandboxId)),
     )
   const look = () => {
+    if (!options.isExact) return
     for (const sandboxId of sandboxes.keys()) {
       const holders = holdersOf(sandboxId).map(({ id }) => id)
       if (holders.length > 1) broken.push(`${sandboxId} is held by ${holders}`)
@@ -194,21 +212,23 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
   }
   const run = (frontEnd: FrontEnd, requestId: string, seat: Seat) => {
     const { sandboxId } = seat
-    if (inUse.has(sandboxId)) broken.push(`${sandboxId} is given out while it is in use`)
-    inUse.set(sandboxId, { frontEnd: frontEnd.id, requestId, seat })
+    if (options.isExact && usersOf(sandboxId).length > 0) {
+      broken.push(`${sandboxId} is given out while it is in use`)
+    }
+    inUse.set(requestId, { frontEnd: frontEnd.id, seat })
     look()
     deliver(`${frontEnd.id}>${seat.workerId}`, 'errand', () => {
       const sandbox = sandboxes.get(sandboxId)
       const back = (arrive: () => void) =>
         deliver(`${seat.workerId}>${frontEnd.id}`, 'errand', () => {
           if (!frontEnd.isAlive) return
-          const current = inUse.get(sandboxId)
-          if (current?.requestId !== requestId) return
-          inUse.delete(sandboxId)
+          if (inUse.get(requestId)?.seat !== seat) return
+          inUse.delete(requestId)
           arrive()
         })
       if (sandbox === undefined || sandbox.state !== 'idle') {
-        if (sandbox?.state === 'busy') broken.push(`${sandboxId} was to run two invocations`)
+        if (options.isExact && sandbox?.state === 'busy')
+          broken.push(`${sandboxId} was to run two invocations`)
         back(() => {
           frontEnd.host.send('p', { type: 'lost', seat })
           want(frontEnd, requestId)
@@ -221,6 +241,7 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
       clock.setTimer(() => {
         if (sandboxes.get(sandboxId)?.invocation !== invocation) return
         sandbox.state = 'idle'
+        sandbox.usedAtMs = clock.nowMs()
         back(() => {
           settle(requestId, 'done')
           frontEnd.host.send('p', { type: 'finished', seat })
@@ -249,6 +270,16 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
     }
     return frontEnd
   }
+  const account = (id: string, owner: string, audit: number) => {
+    const frontEnd = frontEnds.find((each) => each.id === id)
+    if (frontEnd?.isAlive !== true) return
+    const used = [...inUse.values()].flatMap(({ frontEnd, seat }) =>
+      frontEnd === id ? [seat] : [],
+    )
+    const free = frontEnd.host.snapshot('p')?.context.free ?? []
+    const seats = [...used, ...free].map(({ sandboxId, workerId }) => ({ sandboxId, workerId }))
+    toPool(id, { type: 'holding', frontEnd: id, owner, audit, seats })
+  }
   const hearFrontEnd = (id: string, event: ReservationsEvent) => {
     const frontEnd = frontEnds.find((each) => each.id === id)
     if (frontEnd?.isAlive !== true) return
@@ -274,6 +305,22 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
     }
   })
 
+  for (const workerId of workers) every(5_000, () => showUnused(workerId))
+
+  /** Front ends stop counting on a worker, whether it is dead or not. */
+  const giveUpWorker = (workerId: string) => {
+    for (const { id, host: reservations } of frontEnds.filter(({ isAlive }) => isAlive)) {
+      if (reservations.snapshot('p') === undefined) continue
+      reservations.send('p', { type: 'workerGone', workerId })
+      for (const [requestId, { frontEnd, seat }] of inUse) {
+        if (frontEnd !== id || seat.workerId !== workerId) continue
+        inUse.delete(requestId)
+        settle(requestId, 'failed')
+        reservations.send('p', { type: 'lost', seat })
+      }
+    }
+  }
+
   let requests = 0
   return {
     clock,
@@ -297,9 +344,9 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
     killFrontEnd() {
       const frontEnd = frontEnds.find(({ isAlive }) => isAlive) as FrontEnd
       frontEnd.isAlive = false
-      for (const [sandboxId, { frontEnd: holder, requestId }] of inUse) {
+      for (const [requestId, { frontEnd: holder }] of inUse) {
         if (holder !== frontEnd.id) continue
-        inUse.delete(sandboxId)
+        inUse.delete(requestId)
         settle(requestId, 'failed')
       }
       for (const requestId of frontEnd.host.snapshot('p')?.context.waiting ?? []) {
@@ -317,19 +364,19 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
         if (sandbox.workerId === workerId) sandboxes.delete(sandboxId)
       }
       clock.setTimer(() => {
-        for (const frontEnd of frontEnds.filter(({ isAlive }) => isAlive)) {
-          const { host: reservations } = frontEnd
-          if (reservations.snapshot('p') === undefined) continue
-          reservations.send('p', { type: 'workerGone', workerId })
-          for (const [sandboxId, { frontEnd: id, requestId, seat }] of inUse) {
-            if (id !== frontEnd.id || seat.workerId !== workerId) continue
-            inUse.delete(sandboxId)
-            settle(requestId, 'failed')
-            reservations.send('p', { type: 'lost', seat })
-          }
-        }
+        giveUpWorker(workerId)
         if (pool.snapshot('p')) pool.send('p', { type: 'workerGone', workerId })
       }, 900 + chance(900))
+    },
+    /** Its beats were lost for a while; only some may think so. */
+    misjudgeWorker(workerId: string) {
+      const who = chance(3)
+      if (who !== 0) giveUpWorker(workerId)
+      if (who !== 1 && pool.snapshot('p')) pool.send('p', { type: 'workerGone', workerId })
+    },
+    misjudgeFrontEnd() {
+      const frontEnd = frontEnds[0]?.id ?? ''
+      if (pool.snapshot('p')) pool.send('p', { type: 'frontEndGone', frontEnd })
     },
     /** The pool's owner dies; another asks workers and front ends what there is, while messages go on being sent. */
     movePool() {
@@ -355,7 +402,7 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
           found.set(sandboxId, {
             sandboxId,
             workerId,
-            standing: { is: 'held', frontEnd: holder.id },
+            standing: { is: 'held', frontEnd: holder.id, audits: 0 },
           })
         }
         takeOver.push(...found.values())

@@ -25,7 +25,7 @@ function play(chance: Chance, options: WorldOptions, trouble?: Trouble): World {
   return world
 }
 
-const calm: WorldOptions = { limit: 20, room: 50, lossy: 0, repeating: 0 }
+const calm: WorldOptions = { limit: 20, room: 50, lossy: 0, repeating: 0, isExact: true }
 const endsOf = ({ ends }: World) => new Set(ends.values())
 
 const plays = (options: WorldOptions, check: (world: World) => void, trouble?: Trouble) =>
@@ -59,9 +59,19 @@ describe('front ends, a pool and workers together', () => {
     })
   })
 
-  test('messages that come twice do no harm', () => {
+  test('where one message in three is lost, every seat is found again', () => {
+    plays({ ...calm, lossy: 3 }, () => {})
+  })
+
+  test('levels that come twice do no harm', () => {
     plays({ ...calm, repeating: 5 }, (world) => {
       for (const end of endsOf(world)) expect(['done', 'throttled']).toContain(end)
+    })
+  })
+
+  test('grants and returns that come twice, or not at all, leave nothing behind', () => {
+    plays({ ...calm, repeating: 5, lossy: 10, isExact: false }, (world) => {
+      for (const end of endsOf(world)) expect(['done', 'throttled', 'withdrawn']).toContain(end)
     })
   })
 
@@ -80,6 +90,27 @@ describe('front ends, a pool and workers together', () => {
         expect([...endsOf(world)]).not.toContain('withdrawn')
       },
       (world) => world.killWorker('w1'),
+    )
+  })
+
+  test('a worker that is wrongly taken for dead is of use again, and what nobody knows of there stops', () => {
+    plays(
+      { ...calm, limit: 500, isExact: false },
+      () => {},
+      (world, chance) => {
+        world.misjudgeWorker('w1')
+        if (chance(2) === 0) world.misjudgeWorker('w2')
+      },
+    )
+  })
+
+  test('a front end that is wrongly taken for dead shares its seats with others until it lets go', () => {
+    plays(
+      { ...calm, isExact: false },
+      (world) => {
+        for (const end of endsOf(world)) expect(['done', 'throttled']).toContain(end)
+      },
+      (world) => world.misjudgeFrontEnd(),
     )
   })
 
@@ -105,11 +136,24 @@ describe('front ends, a pool and workers together', () => {
 
   test('all of it at once, and messages are lost', () => {
     plays(
-      { limit: 5, room: 4, lossy: 10, repeating: 0 },
+      { ...calm, limit: 5, room: 4, lossy: 10 },
       () => {},
       (world) => {
         world.killFrontEnd()
         world.killWorker('w1')
+      },
+    )
+  })
+
+  test('all of it at once, messages are lost and come twice, and another owner takes over', () => {
+    plays(
+      { limit: 5, room: 4, lossy: 5, repeating: 5, isExact: false },
+      () => {},
+      (world) => {
+        world.misjudgeFrontEnd()
+        world.misjudgeWorker('w2')
+        world.killWorker('w1')
+        world.movePool()
       },
     )
   })
