@@ -102,6 +102,9 @@ export async function start(
   return ending(end, { ...running.addresses, nats })
 }
 
+/** To say goodbye takes some milliseconds; for ever, when NATS has gone before. */
+const CLOSE_TIMEOUT_MS = 3_000
+
 type Started = {
   addresses: { http?: string; inspector?: string }
   /** Resolves when that many processes of a role have been heard. */
@@ -160,7 +163,7 @@ async function startRoles(
     drain: () => within(config.drainTimeoutMs, drainAll(started), log),
     async close() {
       stopStatus()
-      await closeAll(started, presence, bus)
+      await within(CLOSE_TIMEOUT_MS, closeAll(started, presence, bus), log)
     },
   }
 }

@@ -45,3 +45,19 @@ test('all roles end with 0 and soon, also when worker managers end before the sa
   expect(performance.now() - beganMs).toBeLessThan(5_000)
   expect(Buffer.from((await inHand).Payload ?? []).toString()).toBe('"done"')
 }, 30_000)
+
+test('a role whose NATS has gone before it ends all the same', async () => {
+  const nats = await startNatsServer()
+  const dataDir = mkdtempSync(join(tmpdir(), 'lambus-end-'))
+  onTestFinished(() => rmSync(dataDir, { recursive: true, force: true }))
+  const running = await Promise.all(
+    ['control-plane', 'placement', 'worker-manager', 'worker', 'front-end'].map((role) =>
+      startLambus([
+        ...['start', role, '--nats', nats.url, '--data-dir', join(dataDir, role)],
+        ...['--http-port', '0', '--inspector-port', '0'],
+      ]),
+    ),
+  )
+  await nats.stop()
+  expect(await Promise.all(running.map((process) => process.end()))).toEqual([0, 0, 0, 0, 0])
+}, 30_000)
