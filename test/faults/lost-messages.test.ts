@@ -17,11 +17,11 @@ import { deploy, type System, startSystem } from '../system/system.ts'
 const KEEP_ALIVE_MS = 2_000
 const TIMEOUT_S = 2
 /**
- * Whose answer was lost is in use until 1 s after its timeout. Linger, twice; a worker's next word of what it has unused, 5 s; an audit and a question to the worker, 1 s each; then
- * the time that it is kept, and the tick that sees it over. As much again for a busy machine.
+ * A sandbox whose answer was lost is in use until 1 s after its timeout. Then a worker's next word of what is
+ * unused there (5 s), an audit and a question to the worker (1 s each), the time that it is kept, and the tick that sees
+ * it over. As much again for a busy machine.
  */
-const CALM_WITHIN_MS =
-  2 * (TIMEOUT_S * 1000 + 1_000 + 2_000 + 5_000 + 2_000 + KEEP_ALIVE_MS + 1_000)
+const CALM_WITHIN_MS = 2 * (TIMEOUT_S * 1000 + 1_000 + 5_000 + 2_000 + KEEP_ALIVE_MS + 1_000)
 
 let system: System
 let bus: Bus

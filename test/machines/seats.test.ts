@@ -134,6 +134,14 @@ describe('front ends, a pool and workers together', () => {
     )
   })
 
+  test('another owner takes over while messages are lost, and nothing is held by two', () => {
+    plays(
+      { ...calm, limit: 5, lossy: 8, repeating: 8 },
+      () => {},
+      (world) => world.movePool(),
+    )
+  })
+
   test('all of it at once, and messages are lost', () => {
     plays(
       { ...calm, limit: 5, room: 4, lossy: 10 },
