@@ -230,8 +230,14 @@ export function openPools(binding: PoolsBinding): Pools {
 /** Sandboxes that a message shows to be there, and in nobody's use. */
 function unusedIn(event: { type: string; [field: string]: unknown }): Seat[] {
   const { type, seats, sandboxId, workerId } = event
-  if (type === 'ready') return [{ sandboxId: String(sandboxId), workerId: String(workerId) }]
-  return (type === 'freed' || type === 'released') && Array.isArray(seats) ? seats : []
+  const named = type === 'ready' ? [{ sandboxId, workerId }] : seats
+  const isMeant = type === 'ready' || type === 'freed' || type === 'released'
+  return isMeant && Array.isArray(named) ? named.filter(isSeat) : []
+}
+
+const isSeat = (given: unknown): given is Seat => {
+  const { sandboxId, workerId } = (given ?? {}) as Partial<Seat>
+  return subjects.isToken(sandboxId) && subjects.isToken(workerId)
 }
 
 function byPool(found: FoundInPool[]): Map<string, FoundInPool[]> {

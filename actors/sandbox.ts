@@ -108,6 +108,8 @@ type Sandbox = {
 
 const VERSION = '$LATEST'
 const MIB = 1_048_576
+/** After a break the front end may dial a moment later than we do: its inbox has to be there again. */
+const CALLER_BACK_MS = 400
 /** A SIGKILLed process is gone in a few ms; one in an uninterruptible wait may never be. */
 const EXIT_TIMEOUT_MS = 2_000
 /** As long as a front end holds on to one for its next request (config.ts, lingerMs): sooner, it would be missed. */
@@ -133,6 +135,12 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
     return found
   }
 
+  /** Who is killed cannot report itself. */
+  const noteMemory = (sandbox: Sandbox, pid: number | undefined): void => {
+    const bytes = pid === undefined ? undefined : memory.measure(pid)
+    sandbox.maxMemoryBytes = Math.max(sandbox.maxMemoryBytes, bytes ?? 0)
+  }
+
   const write = (sandbox: Sandbox, requestId: string, text: string): void => {
     offers.get(requestId)?.tail?.add(text)
     logs.write(sandbox.order.functionName, {
@@ -141,6 +149,20 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
       atMs: clock.nowMs(),
       text,
     })
+  }
+
+  /** While the link is down an answer waits for it; nats.js would drop it, and the caller would wait for nothing. */
+  const respond = (message: Msg, payload: Uint8Array | undefined, ending: Ending): void => {
+    const { reply } = message
+    if (reply === undefined) return
+    const answer = () => bus.publish(reply, payload ?? 'missed', { headers: endingHeaders(ending) })
+    if (bus.up) answer()
+    else {
+      bus.ready().then(
+        () => clock.setTimer(answer, CALLER_BACK_MS),
+        () => {},
+      )
+    }
   }
 
   const sandboxes = host(sandboxMachine, {
@@ -164,7 +186,11 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
         }
       },
       startProcess: ({ run }, id) => startProcess(id, run),
-      killProcess: (_, id) => of(id).process?.kill(),
+      killProcess: (_, id) => {
+        const sandbox = of(id)
+        noteMemory(sandbox, sandbox.process?.pid)
+        sandbox.process?.kill()
+      },
       deliver: ({ requestId }, id) => deliver(id, requestId),
       end: ({ how, requestId }, id) => end(id, requestId, how),
       reject: ({ requestId }) => {
@@ -400,11 +426,6 @@ function outcomeOf(
         failure: { status: 'error', errorType: 'Runtime.OutOfMemory' },
       }
   }
-}
-
-function respond(message: Msg, payload: Uint8Array | undefined, ending: Ending): void {
-  const headers = endingHeaders(ending)
-  message.respond(payload ?? 'missed', headers === undefined ? {} : { headers })
 }
 
 const hexOf = (base64: string): string => Buffer.from(base64, 'base64').toString('hex')

@@ -10,8 +10,12 @@ export class BadSubjectToken extends Error {
 }
 
 /** Source: NATS docs, "Subject-Based Messaging", which names the characters a token may hold. */
+export const isToken = (text: unknown): text is string =>
+  typeof text === 'string' && /^[^\s.*>]+$/.test(text)
+
+/** The text itself. Throws BadSubjectToken. */
 export function token(text: string): string {
-  if (/^[^\s.*>]+$/.test(text)) return text
+  if (isToken(text)) return text
   throw new BadSubjectToken(`'${text}' cannot be one token of a subject`)
 }
 
