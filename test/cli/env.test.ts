@@ -36,6 +36,7 @@ test('the exports give every tool its own names, and the password only where it 
     export AWS_ENDPOINT_URL='http://127.0.0.1:4001'
     export AWS_ACCESS_KEY_ID='test'
     export AWS_SECRET_ACCESS_KEY='test'
-    export AWS_REGION='us-east-1'"
+    export AWS_REGION='us-east-1'
+    export AWS_DEFAULT_REGION='us-east-1'"
   `)
 })
