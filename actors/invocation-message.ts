@@ -1,11 +1,11 @@
 /**
  * An invocation on its way from a front end to a sandbox and back.
  *
- * The payload is the message's body, both ways, as it came. What goes beside it is one header, because each header costs
- * about 3 µs on either side; an ordinary answer has none at all.
+ * The payload is the message's body, both ways, as it came. What goes beside it is one header, because each one costs the
+ * reader a microsecond or two; an ordinary answer has none at all.
  */
-import { headers, type MsgHdrs } from 'nats'
-import type { Msg } from '../bus/bus.ts'
+import type { Msg, MsgHdrs } from '../bus/bus.ts'
+import { sentHeaders } from '../bus/sent-headers.ts'
 
 /** What a sandbox is told beside the event. */
 export type Errand = {
@@ -29,11 +29,8 @@ export type Ending = {
 const errandHeader = 'Lambus-Errand'
 const endingHeader = 'Lambus-Ending'
 
-export function errandHeaders(errand: Errand): MsgHdrs {
-  const made = headers()
-  made.set(errandHeader, JSON.stringify(errand))
-  return made
-}
+export const errandHeaders = (errand: Errand): MsgHdrs =>
+  sentHeaders([errandHeader, JSON.stringify(errand)])
 
 /** Undefined when the message is no invocation of ours. */
 export function errandOf(message: Msg): Errand | undefined {
@@ -50,9 +47,7 @@ export function errandOf(message: Msg): Errand | undefined {
 /** Undefined for the ordinary case: a result, and nobody asked for the log. */
 export function endingHeaders(ending: Ending): MsgHdrs | undefined {
   if (ending.how === 'result' && ending.logResult === undefined) return undefined
-  const made = headers()
-  made.set(endingHeader, JSON.stringify(ending))
-  return made
+  return sentHeaders([endingHeader, JSON.stringify(ending)])
 }
 
 export function endingOf(message: Msg): Ending {

@@ -6,6 +6,7 @@
  */
 import { headers } from 'nats'
 import type { Bus, Log, Msg } from '../bus/bus.ts'
+import { sentHeaders } from '../bus/sent-headers.ts'
 import * as subjects from '../bus/subjects.ts'
 import { isRefusal, type Refusal } from '../edges/aws/errors.ts'
 import { checkedInvoke, type InvokeAnswer } from '../edges/aws/invoke.ts'
@@ -79,16 +80,19 @@ function respond(message: Msg, requestId: string, answer: InvokeAnswer): void {
     respondRefused(message, requestId, answer.refusal)
     return
   }
-  const made = headers()
-  made.set('X-Amzn-RequestId', requestId)
+  const id = ['X-Amzn-RequestId', requestId] as const
   if (answer.kind === 'dry run') {
-    message.respond(undefined, { headers: made })
+    message.respond(undefined, { headers: sentHeaders(id) })
     return
   }
-  made.set('X-Amz-Executed-Version', answer.executedVersion)
-  if (answer.functionError !== undefined) made.set('X-Amz-Function-Error', answer.functionError)
-  if (answer.logResult !== undefined) made.set('X-Amz-Log-Result', answer.logResult)
-  message.respond(answer.payload, { headers: made })
+  const { executedVersion, functionError, logResult, payload } = answer
+  const made = sentHeaders(
+    id,
+    ['X-Amz-Executed-Version', executedVersion],
+    ...(functionError === undefined ? [] : [['X-Amz-Function-Error', functionError] as const]),
+    ...(logResult === undefined ? [] : [['X-Amz-Log-Result', logResult] as const]),
+  )
+  message.respond(payload, { headers: made })
 }
 
 /** Source: NATS ADR-32, service errors. */

@@ -305,6 +305,9 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
     // An init that failed inside the invocation never got to START.
     if (deliveredAtMs === undefined) write(sandbox, requestId, startLine(requestId, VERSION))
     const { payload, isError, failure } = outcomeOf(sandbox, how, requestId)
+    const outcome = isError ? 'error' : 'result'
+    // The caller is answered before its log is written, unless the log's end is a part of the answer.
+    if (tail === undefined) respond(message, payload, { how: outcome })
     const report: Report = {
       requestId,
       durationMs: clock.monotonicMs() - (deliveredAtMs ?? sandbox.startedAtMs),
@@ -313,15 +316,12 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
       ...(sandbox.initDurationMs === undefined ? {} : { initDurationMs: sandbox.initDurationMs }),
       ...(failure === undefined ? {} : { failure }),
     }
-    const lines = endLine(requestId) + reportLine(report)
-    tail?.add(lines)
+    write(sandbox, requestId, endLine(requestId) + reportLine(report))
+    if (tail !== undefined) respond(message, payload, { how: outcome, logResult: tail.read() })
     sandbox.usedAtMs = clock.monotonicMs()
     sandbox.initDurationMs = undefined
     sandbox.answer = undefined
     offers.delete(requestId)
-    respond(message, payload, { how: isError ? 'error' : 'result', logResult: tail?.read() })
-    // The caller is answered before its log is written, and a tail has these lines already.
-    write(sandbox, requestId, lines)
   }
 
   return {
