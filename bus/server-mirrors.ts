@@ -32,7 +32,7 @@ function sourcesOf(file: string): Source[] {
   return []
 }
 
-/** `deb [signed-by=/a,/b] http://deb.debian.org/debian bookworm main` */
+/** `deb [signed-by=/a,/b] http://mirror.example/debian bookworm main` */
 function oneLine(line: string): Source[] {
   const { options, uri, suite, components } =
     /^\s*deb\s+(?:\[(?<options>[^\]]*)\]\s+)?(?<uri>\S+)\s+(?<suite>\S+)(?<components>[^#]*)/.exec(
