@@ -1,7 +1,7 @@
 /**
  * A machine as a table: what its statechart says, worked out once, so that a step is a lookup.
  *
- * XState works every step out anew from the tree of states: 5–8 µs. Almost all of it depends on the state and the event
+ * XState works every step out anew from the tree of states (measured in bench/steps.ts). Almost all of it depends on the state and the event
  * alone, so for a machine without parallel states, history or actors it can be done at start: for each leaf and each
  * event the transitions that may be taken, innermost first, and for each of them one list of actions (leave, do, enter).
  * What is left for run time are the guards and the actions themselves.

@@ -32,7 +32,7 @@ export type NatsChild = {
 
 /**
  * Go threads that run at the same time: half of the cores. The other half is for those who talk through the server; on
- * two cores its waking of threads on both cost a third of its CPU (measured with 64 invocations in flight).
+ * two cores it then has nobody to wake on the other one. How much that gains is not settled: see docs/decisions/0013.
  */
 const processors = (): number => Math.max(1, Math.floor(availableParallelism() / 2))
 
