@@ -291,7 +291,7 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
         ...(errand.traceId === undefined ? {} : { traceId: errand.traceId }),
         ...(errand.clientContext === undefined
           ? {}
-          : { clientContext: Buffer.from(errand.clientContext, 'base64').toString() }),
+          : { clientContext: errand.clientContext }),
       },
       message.data,
     )

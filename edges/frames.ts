@@ -1,7 +1,8 @@
 /**
- * Frames between a worker and the runtime in a sandbox, over the socket that the child inherits as descriptor 3.
+ * Frames between a worker and the runtime in a sandbox, over the sockets that the child inherits: it reads descriptor 3
+ * and writes descriptor 4.
  *
- *     u32 bytes that follow | u8 kind | u32 bytes of meta | meta, JSON | payload        (big endian)
+ *     u32 bytes that follow | u8 kind | u32 bytes of meta | meta, ASCII | payload        (big endian)
  *
  * The payload goes through as the bytes that came: never parsed, and never copied on the way in unless it came in
  * pieces. The runtime's end is runtimes/node/channel.cjs, which cannot import this file; a test runs both against each
@@ -9,12 +10,16 @@
  */
 import type { Writable } from 'node:stream'
 
-/** Kinds of frames to the runtime. `init`: meta {taskRoot, handler, compileCacheDir?}. `invoke`: meta RuntimeInvocation, payload the event. */
+/**
+ * Kinds of frames to the runtime. `init`: payload JSON {taskRoot, handler, compileCacheDir?}. `invoke`: meta a line each of
+ * request id, deadline (epoch ms), ARN, trace id and client context (base64), the last two maybe empty; payload the event.
+ */
 export const toRuntime = { init: 1, invoke: 2 } as const
 
 /**
- * Kinds of frames to the host. `ready`: empty. `initFailed`: meta {errorType}, payload the error's JSON. `result` and
- * `error`: meta {requestId, maxMemoryBytes, errorType?}, payload the answer. `output`: payload what the function printed.
+ * Kinds of frames to the host. `ready`: empty. `initFailed`: meta the error's type, payload its JSON. `result` and
+ * `error`: meta a line each of request id, largest resident memory (bytes) and, of an error, its type; payload the answer.
+ * `output`: payload what the function printed. Types of errors are percent-encoded.
  */
 export const toHost = { ready: 1, initFailed: 2, result: 3, error: 4, output: 5 } as const
 
@@ -34,7 +39,7 @@ export class FrameError extends Error {
   readonly code = 'FRAME_MALFORMED'
 }
 
-/** One frame as one or two buffers; the second, if any, is `payload` itself. `meta` is JSON or empty. */
+/** One frame as one or two buffers; the second, if any, is `payload` itself. */
 export function encodeFrame(kind: number, meta: string, payload: Uint8Array): Uint8Array[] {
   const metaBytes = Buffer.byteLength(meta)
   const copies = payload.length < copyBelowBytes

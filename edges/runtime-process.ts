@@ -1,7 +1,7 @@
 /**
  * One runtime process: what a worker starts for a sandbox, gives invocations to, one at a time, and ends.
  *
- * The host and the process talk in frames (edges/frames.ts) over a socket that the child inherits as file descriptor 3.
+ * The host and the process talk in frames (edges/frames.ts) over two sockets that the child inherits, one each way.
  * Descriptors 1 and 2 are read beside it, for what native code and child processes print. What happens to the process is
  * told to one listener, in the order in which it happened.
  *
@@ -63,7 +63,7 @@ export type RuntimeInvocation = {
   deadlineMs: number
   invokedFunctionArn: string
   traceId?: string
-  /** JSON text, decoded from its base64. */
+  /** Base64 of JSON. */
   clientContext?: string
 }
 
@@ -82,7 +82,6 @@ const bootstrap = fileURLToPath(new URL('../runtimes/node/bootstrap.cjs', import
 
 // A child of the function that left the process group may hold the pipes open for ever.
 const lastOutputMs = 500
-const nothing = new Uint8Array(0)
 
 /** Starts a process for the function. Never throws: a spawn that fails is told as `exited`, later. */
 export function startRuntime(spec: RuntimeSpec, listener: RuntimeListener): RuntimeProcess {
@@ -94,16 +93,14 @@ export function startRuntime(spec: RuntimeSpec, listener: RuntimeListener): Runt
     return { pid: undefined, invoke: () => {}, kill: () => {}, terminate: () => {} }
   }
   const { pid } = child
-  const channel = child.stdio[3] as Duplex
+  const toIt = child.stdio[3] as Duplex
   const group = processGroup(pid, markOf(spec))
-  const ears = listen(child, channel, startedMs, listener, group.kill)
+  const ears = listen(child, startedMs, listener, group.kill)
   const { taskRoot, handler, compileCacheDir } = spec
-  writeFrame(
-    channel,
-    toRuntime.init,
-    JSON.stringify({ taskRoot, handler, compileCacheDir }),
-    nothing,
-  )
+  // A write to a process that died meanwhile fails; its exit says why.
+  toIt.on('error', () => {})
+  const init = Buffer.from(JSON.stringify({ taskRoot, handler, compileCacheDir }))
+  writeFrame(toIt, toRuntime.init, '', init)
 
   child.once('exit', () => {
     group.over()
@@ -112,7 +109,7 @@ export function startRuntime(spec: RuntimeSpec, listener: RuntimeListener): Runt
   return {
     pid,
     invoke: (invocation, payload) => {
-      writeFrame(channel, toRuntime.invoke, JSON.stringify(invocation), payload)
+      writeFrame(toIt, toRuntime.invoke, invocationMeta(invocation), payload)
     },
     kill: group.kill,
     terminate: group.terminate,
@@ -131,7 +128,7 @@ function spawnRuntime(spec: RuntimeSpec): ChildProcess | Error {
       cwd: spec.taskRoot,
       env: spec.environment,
       detached: true,
-      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
     })
   } catch (error) {
     return error as Error
@@ -151,12 +148,12 @@ const memoryFlags = (memoryMb: number): string[] => [
 /** Turns what the process says and prints into the listener's facts. */
 function listen(
   child: ChildProcess,
-  channel: Duplex,
   startedMs: number,
   listener: RuntimeListener,
   kill: () => void,
 ) {
-  const sources = [child.stdout, child.stderr, channel] as Readable[]
+  const fromIt = child.stdio[4] as Duplex
+  const sources = [child.stdout, child.stderr, fromIt] as Readable[]
   const throttle = outputThrottle(sources)
   let lastWords: NodeJS.Timeout | undefined
   let owed: RuntimeAnswer | undefined
@@ -165,7 +162,6 @@ function listen(
     throttle.count(bytes.length)
     listener.wrote(bytes)
   }
-  // What was printed on descriptors 1 and 2 before the answer is read in the same turn of the loop, maybe after it.
   const answer = () => {
     if (owed === undefined) return
     const answered = owed
@@ -175,31 +171,29 @@ function listen(
   const hear = (kind: number, meta: Buffer, payload: Buffer) => {
     if (kind === toHost.output) return wrote(payload)
     if (kind === toHost.ready) return listener.ready(performance.now() - startedMs)
-    if (kind === toHost.initFailed)
-      return listener.initFailed(payload, readMeta(meta).errorType ?? '')
+    if (kind === toHost.initFailed) return listener.initFailed(payload, decoded(meta.toString()))
     if (kind !== toHost.result && kind !== toHost.error) {
       throw new FrameError(`a frame of unknown kind ${kind}`)
     }
-    owed = { kind: kind === toHost.result ? 'result' : 'error', payload, ...readMeta(meta) }
-    setImmediate(answer)
+    owed = { kind: kind === toHost.result ? 'result' : 'error', payload, ...readAnswerMeta(meta) }
+    atEndOfTurn(answer)
   }
   const read = frameReader(hear)
 
   child.stdout?.on('data', wrote)
   child.stderr?.on('data', wrote)
-  channel.on('data', (chunk: Buffer) => {
+  fromIt.on('data', (chunk: Buffer) => {
     try {
       read(chunk)
     } catch (error) {
       if (!(error instanceof FrameError)) throw error
-      channel.removeAllListeners('data').resume()
+      fromIt.removeAllListeners('data').resume()
       listener.wrote(
         Buffer.from(`The runtime broke its protocol and was ended: ${error.message}\n`),
       )
       kill()
     }
   })
-  // A write to a process that died meanwhile fails; its exit says why.
   for (const source of sources) source.on('error', () => {})
   child.once('close', (code, signal) => {
     clearTimeout(lastWords)
@@ -216,24 +210,50 @@ function listen(
   }
 }
 
+let answers: (() => void)[] = []
+
+/**
+ * Answers are told when everything that is there has been read, all of them together: what was printed on descriptors 1
+ * and 2 before an answer is read in the same turn of the loop, maybe after it; and what a listener sends because of them
+ * leaves in one write, where an immediate for each would make one write each.
+ */
+function atEndOfTurn(answer: () => void): void {
+  if (answers.length === 0) setImmediate(tellAnswers)
+  answers.push(answer)
+}
+
+function tellAnswers(): void {
+  const due = answers
+  answers = []
+  for (const answer of due) answer()
+}
+
+// No field but for the trace id comes from a caller unchecked, and none may make a line of its own.
+const invocationMeta = (invocation: RuntimeInvocation): string => {
+  const { requestId, deadlineMs, invokedFunctionArn, traceId = '', clientContext = '' } = invocation
+  return `${requestId}\n${deadlineMs}\n${invokedFunctionArn}\n${oneLine(traceId)}\n${oneLine(clientContext)}`
+}
+
+const oneLine = (text: string): string =>
+  notOneLine.test(text) ? text.replace(/[^\x20-\x7e]/g, ' ') : text
+const notOneLine = /[^\x20-\x7e]/
+
 type AnswerMeta = { requestId: string; maxMemoryBytes: number; errorType?: string }
 
-function readMeta(meta: Buffer): AnswerMeta {
-  const { requestId, maxMemoryBytes, errorType } = parseMeta(meta)
+function readAnswerMeta(meta: Buffer): AnswerMeta {
+  const [requestId = '', maxMemoryBytes, errorType] = meta.toString('latin1').split('\n')
   return {
-    requestId: typeof requestId === 'string' ? requestId : '',
-    maxMemoryBytes: typeof maxMemoryBytes === 'number' ? maxMemoryBytes : 0,
-    ...(typeof errorType === 'string' && { errorType }),
+    requestId,
+    maxMemoryBytes: Number(maxMemoryBytes) || 0,
+    ...(errorType !== undefined && { errorType: decoded(errorType) }),
   }
 }
 
-function parseMeta(meta: Buffer): Record<keyof AnswerMeta, unknown> {
-  let parsed: unknown
+/** A function could write to our descriptor, too: what cannot be decoded stays as it is. */
+function decoded(text: string): string {
   try {
-    parsed = JSON.parse(meta.toString())
+    return decodeURIComponent(text)
   } catch {
-    throw new FrameError('the meta is not JSON')
+    return text
   }
-  if (typeof parsed !== 'object' || parsed === null) throw new FrameError('the meta is no object')
-  return parsed as Record<keyof AnswerMeta, unknown>
 }

@@ -17,14 +17,15 @@ const { captureOutput } = require('./output.cjs')
 const { RuntimeError, describe, describeForLog } = require('./errors.cjs')
 
 const { parse, stringify } = JSON
-const { byteLength } = Buffer
+const { byteLength, from: bufferFrom } = Buffer
 const { exit, env, resourceUsage } = process
 const now = Date.now
 const nextTurn = setImmediate
 
 // AWS Lambda quotas, "Invocation payload (response)", as its own error text has it.
 const responseLimitBytes = 6_291_556
-const channelFd = 3
+const fromHostFd = 3
+const toHostFd = 4
 // Reading the high-water mark takes 3 to 40 µs, so quick invocations in a row share one.
 const memoryReadingMs = 100
 const quickMs = 5
@@ -34,8 +35,12 @@ const orphanCheckMs = 1_000
 const { AWS_LAMBDA_LOG_FORMAT: logFormat = 'Text', AWS_LAMBDA_LOG_LEVEL: logLevel = 'TRACE' } = env
 const traceKey = '_X_AMZN_TRACE_ID'
 
-const channel = openChannel(channelFd)
+const channel = openChannel(fromHostFd, toHostFd)
+// Of the invocation in hand.
 let requestId = '-'
+let startedMs = 0
+// What the first invocation compiled is kept for the next start.
+let keepCompiled = false
 const print = captureOutput(channel.writeOutput, () => requestId, {
   json: logFormat.toUpperCase() === 'JSON',
   level: logLevel,
@@ -43,18 +48,18 @@ const print = captureOutput(channel.writeOutput, () => requestId, {
 
 /** @typedef {import('./handler.cjs').Handler} Handler */
 /** @typedef {{ taskRoot: string, handler: string, compileCacheDir?: string }} Init */
-/** @typedef {{ requestId: string, deadlineMs: number, invokedFunctionArn: string, traceId?: string, clientContext?: string }} Invocation */
 
 async function start() {
   const frame = channel.read()
   if (frame?.kind !== toRuntime.init) return exit(1)
   /** @type {Init} */
-  const init = parse(frame.meta.toString())
+  const init = parse(frame.payload)
   if (init.compileCacheDir) require('node:module').enableCompileCache(init.compileCacheDir)
   const handler = await load(init)
   exitWithHost()
   channel.write(toHost.ready, '', '')
-  awaitInvocation(handler, init.compileCacheDir !== undefined)
+  keepCompiled = init.compileCacheDir !== undefined
+  awaitInvocation(handler)
 }
 
 /** @param {Init} init @returns {Promise<Handler>} */
@@ -64,68 +69,78 @@ async function load(init) {
   } catch (error) {
     print('ERROR', 'Init Error', `\t${describeForLog(error)}`)
     const described = describe(error)
-    channel.write(
-      toHost.initFailed,
-      stringify({ errorType: described.errorType }),
-      stringify(described),
-    )
+    channel.write(toHost.initFailed, ascii(described.errorType), stringify(described))
     throw error
   }
 }
 
-/** @param {Handler} handler @param {boolean} compileCacheIsNew */
-function awaitInvocation(handler, compileCacheIsNew) {
+/** @param {Handler} handler */
+function awaitInvocation(handler) {
   const stoodStillMs = now()
   const frame = channel.read()
   if (frame === undefined) return exit(0)
-  /** @type {Invocation} */
-  const invocation = parse(frame.meta.toString())
-  const text = frame.payload.toString()
-  const go = async () => {
-    await run(handler, invocation, text)
-    if (compileCacheIsNew) require('node:module').flushCompileCache()
-    awaitInvocation(handler, false)
-  }
   // Timers that came due and sockets that closed while the process stood still are served before the handler; after a
   // moment there are none.
-  if (now() - stoodStillMs > momentMs) nextTurn(go)
-  else go()
+  if (now() - stoodStillMs > momentMs) nextTurn(run, handler, frame)
+  else run(handler, frame)
 }
 
-/** @param {Handler} handler @param {Invocation} invocation @param {string} text */
-async function run(handler, invocation, text) {
-  requestId = invocation.requestId
-  const startedMs = now()
-  /** @type {string | undefined} */
+/** @param {Handler} handler @param {import('./channel.cjs').Frame} frame */
+async function run(handler, frame) {
+  startedMs = now()
+  const context = contextOf(frame.meta)
+  requestId = context.awsRequestId
+  try {
+    const result = await handler(parse(frame.payload), context)
+    // A rejection that nobody handles ends the process before the next turn, where an answer would hide it.
+    nextTurn(finish, handler, result)
+  } catch (error) {
+    nextTurn(fail, handler, error)
+  }
+}
+
+/** @param {Handler} handler @param {unknown} result */
+function finish(handler, result) {
   let answer
   try {
-    const context = contextOf(invocation)
-    const result = await handler(parse(text), context)
-    // A rejection that nobody handles ends the process here, before an answer could hide it.
-    await new Promise((resolve) => nextTurn(resolve))
     answer = toJson(result)
   } catch (error) {
-    await new Promise((resolve) => nextTurn(resolve))
-    print('ERROR', 'Invoke Error', `\t${describeForLog(error)}`)
-    return answerError(describe(error), startedMs)
+    return fail(handler, error)
   }
-  if (tooLarge(answer)) answerError(responseTooLarge, startedMs)
-  else write(toHost.result, { requestId, maxMemoryBytes: maxMemoryBytes(startedMs) }, answer)
+  if (tooLarge(answer)) answerError(responseTooLarge)
+  else write(toHost.result, `${requestId}\n${maxMemoryBytes()}`, answer)
+  goOn(handler)
 }
 
-/** @param {{ errorType: string | undefined }} described @param {number} startedMs */
-function answerError(described, startedMs) {
-  const { errorType } = described
+/** @param {Handler} handler @param {unknown} error */
+function fail(handler, error) {
+  print('ERROR', 'Invoke Error', `\t${describeForLog(error)}`)
+  answerError(describe(error))
+  goOn(handler)
+}
+
+/** @param {Handler} handler */
+function goOn(handler) {
+  if (keepCompiled) require('node:module').flushCompileCache()
+  keepCompiled = false
+  awaitInvocation(handler)
+}
+
+/** @param {{ errorType: string | undefined }} described */
+function answerError(described) {
   const payload = stringify(described)
-  if (tooLarge(payload)) return answerError(responseTooLarge, startedMs)
-  const meta = { requestId, errorType, maxMemoryBytes: maxMemoryBytes(startedMs) }
+  if (tooLarge(payload)) return answerError(responseTooLarge)
+  const meta = `${requestId}\n${maxMemoryBytes()}\n${ascii(described.errorType)}`
   write(toHost.error, meta, payload)
 }
 
-/** @param {number} kind @param {object} meta @param {string} payload */
+/** @param {string | undefined} text */
+const ascii = (text) => (text === undefined ? '' : encodeURIComponent(String(text).toWellFormed()))
+
+/** @param {number} kind @param {string} meta @param {string} payload */
 function write(kind, meta, payload) {
   if (!channel.isOurs()) throw new Error('The function closed the descriptor of its runtime.')
-  channel.write(kind, stringify(meta), payload)
+  channel.write(kind, meta, payload)
 }
 
 /** @param {unknown} result */
@@ -156,37 +171,52 @@ const aboutFunction = (({
   AWS_LAMBDA_LOG_STREAM_NAME: logStreamName,
 }) => ({ functionName, functionVersion, memoryLimitInMB, logGroupName, logStreamName }))(env)
 
-// Gone from nodejs24.x with the callbacks; older handlers still set it, to no effect.
-const contextPrototype = Object.create(Object.prototype, {
-  callbackWaitsForEmptyEventLoop: { value: true, writable: true, configurable: true },
-})
-
 // A function may bring the variable along in its environment.
 let isTraced = true
 
-/** The handler's second argument, its keys in AWS's order. @param {Invocation} invocation */
-function contextOf(invocation) {
-  const { deadlineMs, traceId, clientContext } = invocation
-  if (traceId !== undefined) env[traceKey] = traceId
+/**
+ * The handler's second argument, its keys in AWS's order.
+ * @param {string} meta a line each: request id, deadline, ARN; trace id and client context (base64) may be empty
+ */
+function contextOf(meta) {
+  const [id = '', deadline, arn = '', traceId = '', clientContext = ''] = meta.split('\n')
+  if (traceId !== '') env[traceKey] = traceId
   else if (isTraced) delete env[traceKey]
-  isTraced = traceId !== undefined
-  return {
-    // Carries what is not enumerable: defining that on each context would cost as much as all the rest.
-    __proto__: contextPrototype,
-    clientContext: clientContext === undefined ? undefined : parse(clientContext),
-    identity: undefined,
-    invokedFunctionArn: invocation.invokedFunctionArn,
-    awsRequestId: invocation.requestId,
-    tenantId: undefined,
-    xRayTraceId: traceId,
-    getRemainingTimeInMillis: () => deadlineMs - now(),
-    functionName: aboutFunction.functionName,
-    functionVersion: aboutFunction.functionVersion,
-    memoryLimitInMB: aboutFunction.memoryLimitInMB,
-    logGroupName: aboutFunction.logGroupName,
-    logStreamName: aboutFunction.logStreamName,
+  isTraced = traceId !== ''
+  return new Context(
+    id,
+    Number(deadline),
+    arn,
+    isTraced ? traceId : undefined,
+    clientContext === '' ? undefined : parse(bufferFrom(clientContext, 'base64').toString()),
+  )
+}
+
+/** A class, because V8 makes its instances faster than literals with a prototype; the function sees a plain object. */
+class Context {
+  /** @param {string} awsRequestId @param {number} deadlineMs @param {string} invokedFunctionArn @param {string | undefined} traceId @param {unknown} clientContext */
+  constructor(awsRequestId, deadlineMs, invokedFunctionArn, traceId, clientContext) {
+    this.clientContext = clientContext
+    this.identity = /** @type {string | undefined} */ (undefined)
+    this.invokedFunctionArn = invokedFunctionArn
+    this.awsRequestId = awsRequestId
+    this.tenantId = /** @type {string | undefined} */ (undefined)
+    this.xRayTraceId = traceId
+    this.getRemainingTimeInMillis = () => deadlineMs - now()
+    this.functionName = aboutFunction.functionName
+    this.functionVersion = aboutFunction.functionVersion
+    this.memoryLimitInMB = aboutFunction.memoryLimitInMB
+    this.logGroupName = aboutFunction.logGroupName
+    this.logStreamName = aboutFunction.logStreamName
   }
 }
+Reflect.deleteProperty(Context.prototype, 'constructor')
+// Gone from nodejs24.x with the callbacks; older handlers still set it, to no effect.
+Object.defineProperty(Context.prototype, 'callbackWaitsForEmptyEventLoop', {
+  value: true,
+  writable: true,
+  configurable: true,
+})
 
 let highWaterBytes = 0
 let inheritedBytes = 0
@@ -195,9 +225,8 @@ let readMs = 0
 /**
  * The process's largest resident memory so far, read anew when the invocation took a while or the last reading is old.
  * The kernel begins getrusage's figure with the parent's size at fork: as long as that hides ours, /proc tells.
- * @param {number} startedMs of the invocation
  */
-function maxMemoryBytes(startedMs) {
+function maxMemoryBytes() {
   const atMs = now()
   if (atMs - startedMs < quickMs && atMs - readMs < memoryReadingMs) return highWaterBytes
   readMs = atMs

@@ -5,10 +5,15 @@
  * there, here it stands in read(2), its timers and sockets with it, and wakes straight into the next event. A write that
  * blocks is the back-pressure for a function that logs faster than its worker reads.
  *
- *     u32 bytes that follow | u8 kind | u32 bytes of meta | meta, JSON | payload        (big endian)
+ * One socket each way: on a socket for both, the kernel also wakes who stands in read(2) when the host has taken what
+ * was written, for nothing.
+ *
+ *     u32 bytes that follow | u8 kind | u32 bytes of meta | meta, ASCII | payload, UTF-8        (big endian)
  */
 'use strict'
 const { readSync, writeSync, fstatSync } = require('node:fs')
+
+const { byteLength } = Buffer
 
 const headerBytes = 9
 const inboxBytes = 65_536
@@ -18,14 +23,11 @@ const outputPieceBytes = 65_536
 const toRuntime = Object.freeze({ init: 1, invoke: 2 })
 const toHost = Object.freeze({ ready: 1, initFailed: 2, result: 3, error: 4, output: 5 })
 
-/**
- * @typedef {{ kind: number, meta: Buffer, payload: Buffer }} Frame
- * Views of the channel's own memory, good until the next `read`.
- */
+/** @typedef {{ kind: number, meta: string, payload: string }} Frame */
 
-/** @param {number} fd a blocking socket */
-function openChannel(fd) {
-  const identity = fstatSync(fd).ino
+/** @param {number} source @param {number} sink blocking sockets */
+function openChannel(source, sink) {
+  const identity = fstatSync(sink).ino
   const inbox = Buffer.allocUnsafeSlow(inboxBytes)
   const outbox = Buffer.allocUnsafeSlow(inboxBytes)
   let start = 0
@@ -35,7 +37,7 @@ function openChannel(fd) {
   function fill(into, from, atLeast) {
     let at = from
     while (at < atLeast) {
-      const read = readSync(fd, into, at, into.length - at, null)
+      const read = readSync(source, into, at, into.length - at, null)
       if (read === 0) break
       at += read
     }
@@ -54,19 +56,20 @@ function openChannel(fd) {
     return end - start >= bytes
   }
 
-  /** @param {number} bytes */
-  function gatherShort(bytes) {
-    if (!gather(bytes)) return undefined
-    start += bytes
-    return inbox.subarray(start - bytes, start)
-  }
-
-  /** The body of a frame too long for the inbox, in memory of its own. @param {number} bytes */
+  /** The text of a frame too long for the inbox, in memory of its own. @param {number} bytes */
   function gatherLong(bytes) {
     const body = Buffer.allocUnsafeSlow(bytes)
     const had = inbox.copy(body, 0, start, end)
     start = end = 0
-    return fill(body, had, bytes) === bytes ? body : undefined
+    return fill(body, had, bytes) === bytes ? body.toString() : undefined
+  }
+
+  /** @param {number} bytes */
+  function gatherText(bytes) {
+    if (bytes > inbox.length) return gatherLong(bytes)
+    if (!gather(bytes)) return undefined
+    start += bytes
+    return inbox.toString('utf8', start - bytes, start)
   }
 
   /** Waits for the next frame; undefined when the host is gone. @returns {Frame | undefined} */
@@ -75,26 +78,28 @@ function openChannel(fd) {
     if (!gather(headerBytes)) return undefined
     const bodyBytes = inbox.readUInt32BE(start) - (headerBytes - 4)
     const kind = inbox.readUInt8(start + 4)
+    // One character each, so that the frame is one text with one cut.
     const metaBytes = inbox.readUInt32BE(start + 5)
     start += headerBytes
-    const body = bodyBytes > inboxBytes ? gatherLong(bodyBytes) : gatherShort(bodyBytes)
-    if (body === undefined) return undefined
-    return { kind, meta: body.subarray(0, metaBytes), payload: body.subarray(metaBytes) }
+    const text = gatherText(bodyBytes)
+    if (text === undefined) return undefined
+    return { kind, meta: text.slice(0, metaBytes), payload: text.slice(metaBytes) }
   }
 
   /** @param {Uint8Array} bytes @param {number} length */
   function writeAll(bytes, length) {
     let at = 0
-    while (at < length) at += writeSync(fd, bytes, at, length - at)
+    while (at < length) at += writeSync(sink, bytes, at, length - at)
   }
 
-  /** @param {number} kind @param {string} meta @param {string} payload */
+  /** @param {number} kind @param {string} meta ASCII @param {string} payload */
   function write(kind, meta, payload) {
-    const most = headerBytes + (meta.length + payload.length) * 3
-    const frame = most <= outbox.length ? outbox : Buffer.allocUnsafeSlow(sizeOf(meta, payload))
-    const metaBytes = frame.write(meta, headerBytes)
-    const length = headerBytes + metaBytes + frame.write(payload, headerBytes + metaBytes)
-    writeHeader(frame, kind, metaBytes, length)
+    const text = meta + payload
+    const most = headerBytes + text.length * 3
+    const frame =
+      most <= outbox.length ? outbox : Buffer.allocUnsafeSlow(headerBytes + byteLength(text))
+    const length = headerBytes + frame.write(text, headerBytes)
+    writeHeader(frame, kind, meta.length, length)
     writeAll(frame, length)
   }
 
@@ -116,7 +121,7 @@ function openChannel(fd) {
   // A function that closes descriptors it does not own would otherwise have its answer written into a file.
   const isOurs = () => {
     try {
-      return fstatSync(fd).ino === identity
+      return fstatSync(sink).ino === identity
     } catch {
       return false
     }
@@ -124,9 +129,6 @@ function openChannel(fd) {
 
   return { read, write, writeOutput, isOurs }
 }
-
-/** @param {string} meta @param {string} payload */
-const sizeOf = (meta, payload) => headerBytes + Buffer.byteLength(meta) + Buffer.byteLength(payload)
 
 /** @param {Buffer} frame @param {number} kind @param {number} metaBytes @param {number} length of the whole frame */
 function writeHeader(frame, kind, metaBytes, length) {

@@ -267,7 +267,10 @@ describe('the context', () => {
     })
     const running = await start({}, { taskRoot, environment })
     const deadlineMs = Date.now() + 60_000
-    const { text } = await running.invoke({}, { deadlineMs, clientContext: '{"custom":{"a":1}}' })
+    const { text } = await running.invoke(
+      {},
+      { deadlineMs, clientContext: Buffer.from('{"custom":{"a":1}}').toString('base64') },
+    )
     const { left, ...context } = JSON.parse(text)
     expect(context).toEqual({
       clientContext: { custom: { a: 1 } },
@@ -363,17 +366,23 @@ describe('a function that is careless', () => {
   test('may close every descriptor it finds: its process ends, and nothing is answered into a file', async () => {
     const running = await start(
       handler(
-        "() => { const fs = require('node:fs'); fs.closeSync(3); fs.openSync('/dev/null', 'w'); return 1 }",
+        "() => { const fs = require('node:fs'); for (const fd of [3, 4]) { fs.closeSync(fd); fs.openSync('/dev/null', 'w') } return 1 }",
       ),
     )
     running.invoke({}).catch(() => {})
     expect(await running.next('exited')).toMatchObject({ code: 1 })
   })
 
+  test('may close the descriptor of its events: it answers, and its process ends before the next', async () => {
+    const running = await start(handler("() => { require('node:fs').closeSync(3); return 1 }"))
+    expect((await running.invoke({})).text).toBe('1')
+    expect(await running.next('exited')).toMatchObject({ code: 1 })
+  })
+
   test('does not hand its channel to the processes that it starts', async () => {
     const running = await start(
       handler(
-        "() => { try { require('node:child_process').execFileSync('/bin/sh', ['-c', 'echo broken >&3'], { stdio: 'pipe' }); return 'wrote' } catch { return 'closed' } }",
+        "() => { try { require('node:child_process').execFileSync('/bin/sh', ['-c', 'echo broken >&4'], { stdio: 'pipe' }); return 'wrote' } catch { return 'closed' } }",
       ),
     )
     expect((await running.invoke({})).text).toBe('"closed"')

@@ -134,7 +134,7 @@ test('a process that floods its log is slowed down and everything arrives', asyn
 
 test('a process that breaks the protocol is ended, and the host is not', async () => {
   const running = startFunction(
-    handler("require('node:fs').writeSync(3, 'hello, this is not a frame')"),
+    handler("require('node:fs').writeSync(4, 'hello, this is not a frame')"),
   )
   await running.next('ready')
   running.invoke({}).catch(() => {})
