@@ -34,6 +34,10 @@ export type Invocations = {
   /** Runs one Invoke request and answers exactly once. */
   invoke(request: InvokeRequest, answer: (answer: InvokeAnswer) => void): void
   seated(requestId: string, seat: Seat): void
+  sentAhead(requestId: string, seat: Seat): void
+  begun(requestId: string): void
+  calledBack(requestId: string): void
+  forsaken(requestId: string): void
   throttled(requestId: string, reason: string): void
   redirected(requestId: string): void
   workerGone(workerId: string): void
@@ -66,8 +70,12 @@ type InHand = {
   reply: Msg | undefined
   /** Stops waiting for the sandbox. */
   forget: () => void
+  /** When it got its seat for itself, by the monotonic clock. */
+  begunAtMs: number
 }
 
+/** Twice what a seat's last invocation may have taken for another to be sent ahead to it (actors/reservations.ts). */
+const AHEAD_MS = 50
 /** DESIGN §6: an answer or an error before the function's deadline + 1 s. */
 const OVERDUE_MS = 1_000
 const LATEST = '$LATEST'
@@ -145,7 +153,11 @@ export function openInvocations(binding: InvocationsBinding): Invocations {
           payload: reply.data,
         })
       },
-      leave: ({ pool, seat }) => reservations.finished(pool, seat),
+      takeBack: ({ seat: { workerId, sandboxId } }, requestId) => {
+        if (bus.up) bus.publish(subjects.sandbox(workerId, sandboxId, 'takeBack'), requestId)
+      },
+      leave: ({ pool, seat }, requestId) =>
+        reservations.finished(pool, seat, clock.monotonicMs() - taken(requestId).begunAtMs),
       loseSeat: ({ pool, seat }) => reservations.lost(pool, seat),
       refuse: ({ refusal }, requestId) => refuseIt(requestId, refusalOf(refusal, taken(requestId))),
       fail: ({ why }, requestId) => {
@@ -162,6 +174,7 @@ export function openInvocations(binding: InvocationsBinding): Invocations {
   const send = (requestId: string, { workerId, sandboxId }: Seat): void => {
     const it = taken(requestId)
     const { request } = it
+    it.begunAtMs = clock.monotonicMs()
     const headers = errandHeaders({
       requestId,
       arn: functionArn(place, it.name, it.qualifier),
@@ -221,14 +234,22 @@ export function openInvocations(binding: InvocationsBinding): Invocations {
         answer({ kind: 'refused', refusal: parsed })
         return
       }
-      const it = { request, ...parsed, answer, reply: undefined, forget: nothing }
+      const it = { request, ...parsed, answer, reply: undefined, forget: nothing, begunAtMs: 0 }
       inHand.set(request.requestId, it)
       invocations.start(request.requestId, {
         reservationTimeoutMs: binding.reservationTimeoutMs,
         overdueMs: OVERDUE_MS,
+        aheadMs: AHEAD_MS,
       })
     },
     seated: (requestId, seat) => invocations.send(requestId, { type: 'seated', seat }),
+    sentAhead: (requestId, seat) => invocations.send(requestId, { type: 'sentAhead', seat }),
+    begun(requestId) {
+      taken(requestId).begunAtMs = clock.monotonicMs()
+      invocations.send(requestId, { type: 'begun' })
+    },
+    calledBack: (requestId) => invocations.send(requestId, { type: 'calledBack' }),
+    forsaken: (requestId) => invocations.send(requestId, { type: 'forsaken' }),
     throttled: (requestId, reason) => invocations.send(requestId, { type: 'throttled', reason }),
     redirected: (requestId) => invocations.send(requestId, { type: 'moved' }),
     workerGone(workerId) {

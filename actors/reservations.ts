@@ -20,7 +20,8 @@ export type Reservations = {
   host: Host<typeof reservationsMachine>
   want(pool: string, requestId: string): void
   withdraw(pool: string, requestId: string): void
-  finished(pool: string, seat: Seat): void
+  /** `tookMs`: from when the invocation had the seat for itself to its answer. */
+  finished(pool: string, seat: Seat, tookMs: number): void
   lost(pool: string, seat: Seat): void
   workerGone(workerId: string): void
   workerDraining(workerId: string): void
@@ -38,6 +39,10 @@ export type ReservationsBinding = {
   /** Milliseconds. See config.ts. */
   lingerMs: number
   seated(requestId: string, seat: Seat): void
+  sentAhead(requestId: string, seat: Seat): void
+  begun(requestId: string): void
+  calledBack(requestId: string): void
+  forsaken(requestId: string): void
   throttled(requestId: string, reason: string): void
   redirected(requestId: string): void
   /** Seats on which an invocation runs right now. */
@@ -46,6 +51,11 @@ export type ReservationsBinding = {
 
 /** How often a wish that still holds is said again: a lost message or a new owner of the pool costs no more than this. */
 const ASK_AGAIN_MS = 200
+/**
+ * What a seat's last invocation may have taken for the next to be sent ahead. What that saves, one way to a worker and back,
+ * counts for quick functions; the longer one takes, the longer somebody might stand behind it.
+ */
+const QUICK_MS = 25
 
 export function openReservations(binding: ReservationsBinding): Reservations {
   const { bus, frontEndId, partitions, clock, log } = binding
@@ -59,6 +69,10 @@ export function openReservations(binding: ReservationsBinding): Reservations {
     log,
     duties: {
       seat: ({ requestId, seat }) => binding.seated(requestId, seat),
+      sendAhead: ({ requestId, seat }) => binding.sentAhead(requestId, seat),
+      begin: ({ requestId }) => binding.begun(requestId),
+      callBack: ({ requestId }) => binding.calledBack(requestId),
+      forsake: ({ requestId }) => binding.forsaken(requestId),
       throttle: ({ requestId, reason }) => binding.throttled(requestId, reason),
       redirect: ({ requestId }) => binding.redirected(requestId),
       ask: ({ count }, pool) => tell(pool, { type: 'want', frontEnd: frontEndId, count }),
@@ -131,12 +145,12 @@ export function openReservations(binding: ReservationsBinding): Reservations {
     host: reservations,
     want(pool, requestId) {
       if (reservations.snapshot(pool) === undefined) {
-        reservations.start(pool, { askAgainMs: ASK_AGAIN_MS })
+        reservations.start(pool, { askAgainMs: ASK_AGAIN_MS, quickMs: QUICK_MS })
       }
       reservations.send(pool, { type: 'wanted', requestId })
     },
     withdraw: (pool, requestId) => reservations.send(pool, { type: 'withdrawn', requestId }),
-    finished: (pool, seat) => reservations.send(pool, { type: 'finished', seat }),
+    finished: (pool, seat, tookMs) => reservations.send(pool, { type: 'finished', seat, tookMs }),
     lost: (pool, seat) => reservations.send(pool, { type: 'lost', seat }),
     workerGone: (workerId) =>
       everyone((pool) => reservations.send(pool, { type: 'workerGone', workerId })),

@@ -55,6 +55,8 @@ export type Sandboxes = {
   start(order: SandboxOrder): void
   /** An invocation for one of them; answered through the message, in every case. */
   invoke(sandboxId: string, errand: Errand, message: Msg): void
+  /** Gives an invocation back that has not begun: it is answered as missed. */
+  takeBack(sandboxId: string, requestId: string): void
   list(): SandboxSeen[]
   /** Those that nobody has used for a while, longest unused first; not those of the pool that asks. */
   unused(askingPool?: string): { sandboxId: string; memoryMb: number }[]
@@ -289,9 +291,7 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
         deadlineMs: clock.nowMs() + sandbox.order.generation.settings.timeoutSeconds * 1000,
         invokedFunctionArn: errand.arn,
         ...(errand.traceId === undefined ? {} : { traceId: errand.traceId }),
-        ...(errand.clientContext === undefined
-          ? {}
-          : { clientContext: errand.clientContext }),
+        ...(errand.clientContext === undefined ? {} : { clientContext: errand.clientContext }),
       },
       message.data,
     )
@@ -358,6 +358,12 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
       const tail = errand.tail === true ? logTail() : undefined
       offers.set(errand.requestId, { errand, message, tail, deliveredAtMs: undefined })
       sandboxes.send(sandboxId, { type: 'invoke', requestId: errand.requestId })
+    },
+    takeBack(sandboxId, requestId) {
+      const offer = offers.get(requestId)
+      // What has begun stays, and what is not there has come to its end or never came.
+      if (offer === undefined || offer.deliveredAtMs !== undefined) return
+      sandboxes.send(sandboxId, { type: 'takeBack', requestId })
     },
     list: () =>
       [...table.values()].map(({ order, process }) => ({

@@ -127,6 +127,10 @@ export function openWorker(binding: WorkerBinding): Worker {
     }),
     bus.subscribe(subjects.anySandbox(workerId), (message) => {
       const [, , , , sandboxId = '', event] = subjects.tokens(message.subject)
+      if (event === 'takeBack') {
+        sandboxes.takeBack(sandboxId, message.string())
+        return
+      }
       if (event !== 'invoke') {
         const isHere = sandboxes.host.snapshot(sandboxId) !== undefined
         message.respond(JSON.stringify({ isHere } satisfies SandboxAnswer))

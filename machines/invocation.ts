@@ -2,21 +2,27 @@
  * Invocation: one synchronous invoke, from the door to its answer.
  *
  *     resolving ──▶ reserving ──seated──▶ invoking ──answered──▶ answered
- *         │             │  ▲                 │  │
- *         │             │  └──── missed ─────┘  │ lost, overdue
- *         ▼             ▼                       ▼
- *      refused       refused                  failed
+ *         │           │ │ ▲                │ │  ▲
+ *         │           │ │ └──── missed ────┘ │  │ begun
+ *         │           │ └─sentAhead─▶ ahead ─┼──┘
+ *         ▼           ▼                      ▼ lost, overdue
+ *      refused     refused                 failed
+ *
+ * Sent ahead it waits at its worker for the one before it in the same sandbox; until it begins, it can come back (`missed`).
  *
  * At most once: an invocation goes back to `reserving` only while it is certain that no sandbox has seen it (nobody was
- * there to hear it, or the worker says that the sandbox is gone). Once a worker may have started it, it is answered or
+ * there to hear it, or the worker says that the sandbox did not take it, or gives it back). Once a worker may have started it, it is answered or
  * it fails; it is never started again.
  */
 import { assign, setup } from 'xstate'
 import { effect, withEffects } from './effect.ts'
 import type { Seat } from './reservations.ts'
 
-/** Milliseconds. `overdueMs`: beyond the function's own timeout, how long its worker may take to say so. */
-export type InvocationInput = { reservationTimeoutMs: number; overdueMs: number }
+/**
+ * Milliseconds. `overdueMs`: beyond the function's own timeout, how long its worker may take to say so. `aheadMs`: how long
+ * it waits at a sandbox for the one before it until it is asked back.
+ */
+export type InvocationInput = { reservationTimeoutMs: number; overdueMs: number; aheadMs: number }
 
 /** Why it was refused before anything ran; the actor knows the AWS error for each. */
 export type InvocationRefusal =
@@ -34,6 +40,14 @@ export type InvocationEvent =
   /** A dry run asks only whether it could be invoked. */
   | { type: 'approved' }
   | { type: 'seated'; seat: Seat }
+  /** To a seat on which another invocation runs. */
+  | { type: 'sentAhead'; seat: Seat }
+  /** The one before it has ended. */
+  | { type: 'begun' }
+  /** Another seat is free. */
+  | { type: 'calledBack' }
+  /** The seat is lost, with the one before it. */
+  | { type: 'forsaken' }
   | { type: 'throttled'; reason: string }
   /** The generation it was to run on serves no longer. */
   | { type: 'moved' }
@@ -56,6 +70,8 @@ const effects = {
   withdraw: effect<{ pool: string }>(),
   /** Hands it to the sandbox; ends in `answered`, `missed`, or nothing. */
   invoke: effect<{ seat: Seat }>(),
+  /** Asks the worker to give it back; it says `missed` if it has not begun, and nothing otherwise. */
+  takeBack: effect<{ seat: Seat }>(),
   /** Hands the result to the caller. */
   answer: effect(),
   /** The seat is free again. */
@@ -73,6 +89,21 @@ const seatOf = ({ seat }: Context): Seat => {
   return seat
 }
 
+const invoke = {
+  type: 'invoke' as const,
+  params: ({ context }: { context: Context }) => ({ seat: seatOf(context) }),
+}
+
+const takeBack = {
+  type: 'takeBack' as const,
+  params: ({ context }: { context: Context }) => ({ seat: seatOf(context) }),
+}
+
+const withdraw = {
+  type: 'withdraw' as const,
+  params: ({ context }: { context: Context }) => ({ pool: context.pool }),
+}
+
 const machine = setup({
   types: {} as { input: InvocationInput; context: Context; events: InvocationEvent },
   actions: {
@@ -80,7 +111,9 @@ const machine = setup({
     rememberTarget: assign(({ event }) =>
       event.type === 'resolved' ? { pool: event.pool, timeoutMs: event.timeoutMs } : {},
     ),
-    rememberSeat: assign(({ event }) => (event.type === 'seated' ? { seat: event.seat } : {})),
+    rememberSeat: assign(({ event }) =>
+      event.type === 'seated' || event.type === 'sentAhead' ? { seat: event.seat } : {},
+    ),
   },
   guards: {
     isOurWorker: ({ context, event }) =>
@@ -89,6 +122,7 @@ const machine = setup({
   delays: {
     reservationTimeout: ({ context }) => context.reservationTimeoutMs,
     overdue: ({ context }) => context.timeoutMs + context.overdueMs,
+    patience: ({ context }) => context.aheadMs,
   },
 }).createMachine({
   id: 'invocation',
@@ -112,7 +146,8 @@ const machine = setup({
         'Waiting for a sandbox: a free one at once, else whichever is first, returned or new.',
       entry: { type: 'reserve', params: ({ context }) => ({ pool: context.pool }) },
       on: {
-        seated: { target: 'invoking', actions: 'rememberSeat' },
+        seated: { target: 'invoking', actions: ['rememberSeat', invoke] },
+        sentAhead: { target: 'ahead', actions: ['rememberSeat', invoke] },
         moved: 'resolving',
         throttled: {
           target: 'refused',
@@ -126,24 +161,57 @@ const machine = setup({
         reservationTimeout: {
           target: 'refused',
           actions: [
-            { type: 'withdraw', params: ({ context }) => ({ pool: context.pool }) },
+            withdraw,
             { type: 'refuse', params: { refusal: { why: 'no sandbox in time' } } },
           ],
         },
       },
     },
+    ahead: {
+      description:
+        'Its worker has it, behind another one in the same sandbox: it begins when that one ends.',
+      on: {
+        begun: 'invoking',
+        missed: 'reserving',
+        calledBack: { actions: takeBack },
+        forsaken: 'forsaken',
+        // The answer of the one before it was lost.
+        answered: { target: 'answered', actions: ['answer', withdraw] },
+        workerGone: {
+          guard: 'isOurWorker',
+          target: 'failed',
+          actions: [{ type: 'fail', params: { why: 'worker gone' } }, withdraw],
+        },
+      },
+      after: { patience: { target: 'ahead', reenter: true, actions: takeBack } },
+    },
+    forsaken: {
+      description: 'The sandbox it was sent ahead to is lost; whether it runs there is not known.',
+      entry: takeBack,
+      on: {
+        answered: { target: 'answered', actions: 'answer' },
+        missed: 'reserving',
+        workerGone: {
+          guard: 'isOurWorker',
+          target: 'failed',
+          actions: { type: 'fail', params: { why: 'worker gone' } },
+        },
+      },
+      after: {
+        overdue: { target: 'failed', actions: { type: 'fail', params: { why: 'overdue' } } },
+      },
+    },
     invoking: {
       description: 'A worker has it, or is about to.',
-      entry: { type: 'invoke', params: ({ context }) => ({ seat: seatOf(context) }) },
       on: {
         answered: {
           target: 'answered',
           actions: [
-            'answer',
             {
               type: 'leave',
               params: ({ context }) => ({ pool: context.pool, seat: seatOf(context) }),
             },
+            'answer',
           ],
         },
         missed: {

@@ -5,23 +5,42 @@
  *        └───────── superseded, or empty for a while ─────────▶ over
  *
  * A seat is the right to run one invocation at a time in one sandbox. The pool grants seats; a front end keeps a seat for
- * a short linger, so that its next invocation asks nobody. A seat that comes back goes to whoever waits longest.
+ * a short linger, so that its next invocation asks nobody. Who gets which is in seat-line.ts.
  * What is told to the pool is a level ("I want seven"), said again while it holds, and not an edge: a lost message, a
  * repeated one or a new owner of the pool do no harm.
  */
 import { assign, setup } from 'xstate'
 import { effect, withEffects } from './effect.ts'
+import {
+  aheadOf,
+  cut,
+  emptyLine,
+  freed,
+  givenUp,
+  handedOver,
+  type Line,
+  linedUp,
+  plain,
+  type Seat,
+  served,
+  struck,
+  wish,
+} from './seat-line.ts'
 
-export type Seat = { sandboxId: string; workerId: string }
+export type { Seat } from './seat-line.ts'
 
-/** Milliseconds. `askAgainMs`: how often a wish that still holds is said again. */
-export type ReservationsInput = { askAgainMs: number }
+/**
+ * Milliseconds. `askAgainMs`: how often a wish that still holds is said again. `quickMs`: a seat whose last invocation took
+ * no longer gets its next one ahead of time.
+ */
+export type ReservationsInput = { askAgainMs: number; quickMs: number }
 
 export type ReservationsEvent =
+  /** Also of one that was sent ahead and has come back: it is first in line. */
   | { type: 'wanted'; requestId: string }
   | { type: 'withdrawn'; requestId: string }
-  /** An invocation has ended and its sandbox is ready for the next. */
-  | { type: 'finished'; seat: Seat }
+  /** An invocation has ended and its sandbox goes on with the next. */
+  | { type: 'finished'; seat: Seat; tookMs: number }
   /** The sandbox is gone, or in a state that nobody knows. */
   | { type: 'lost'; seat: Seat }
   | { type: 'granted'; seats: Seat[] }
@@ -37,22 +56,23 @@ export type ReservationsEvent =
   /** Another generation of the function serves now. */
   | { type: 'superseded' }
 
-type Context = ReservationsInput & {
-  /** The last one used is the first one taken: few sandboxes stay warm, the others can rest. */
-  free: (Seat & { isOld: boolean })[]
-  busy: number
-  waiting: string[]
-  /** The wish that the pool knows of. */
-  told: number
-  /** Seats that were recalled and have not come back yet. */
-  owed: number
-  /** Workers on which no seat is kept. */
-  leaving: string[]
-}
+type Context = ReservationsInput &
+  Line & {
+    /** The wish that the pool knows of. */
+    told: number
+  }
 
 const effects = {
   /** Gives an invocation its seat. */
   seat: effect<{ requestId: string; seat: Seat }>(),
+  /** Sends an invocation to a seat that is busy: it is the next one there. */
+  sendAhead: effect<{ requestId: string; seat: Seat }>(),
+  /** The one before it has ended: the seat is its own now. */
+  begin: effect<{ requestId: string }>(),
+  /** It should come back if it has not begun. */
+  callBack: effect<{ requestId: string }>(),
+  /** The seat at which it waits is lost; whether it has begun there is not known. */
+  forsake: effect<{ requestId: string }>(),
   throttle: effect<{ requestId: string; reason: string }>(),
   /** The function has moved on: the invocation should look where to. */
   redirect: effect<{ requestId: string }>(),
@@ -63,77 +83,102 @@ const effects = {
   reportLost: effect<{ seat: Seat }>(),
 }
 
-const plain = ({ sandboxId, workerId }: Seat): Seat => ({ sandboxId, workerId })
+const isQuick = ({ quickMs }: Context, event: ReservationsEvent): boolean =>
+  event.type === 'finished' && event.tookMs <= quickMs
 
 const base = setup({
   types: {} as { input: ReservationsInput; context: Context; events: ReservationsEvent },
   actions: {
     ...effects,
-    takeFree: assign(({ context }) => ({
-      free: context.free.slice(0, -1),
-      busy: context.busy + 1,
-    })),
-    queue: assign(({ context, event }) =>
-      event.type === 'wanted' ? { waiting: [...context.waiting, event.requestId] } : {},
+    lineUp: assign(({ context, event }) =>
+      event.type === 'wanted' ? linedUp(context, event.requestId) : {},
     ),
-    dequeue: assign(({ context }) => ({ waiting: context.waiting.slice(1) })),
     strike: assign(({ context, event }) =>
-      event.type === 'withdrawn'
-        ? { waiting: context.waiting.filter((requestId) => requestId !== event.requestId) }
-        : {},
+      event.type === 'withdrawn' || event.type === 'wanted' ? struck(context, event.requestId) : {},
+    ),
+    handOver: assign(({ context, event }) =>
+      event.type === 'finished' ? handedOver(context, event.seat, isQuick(context, event)) : {},
     ),
     keepFree: assign(({ context, event }) =>
-      event.type === 'finished'
-        ? { free: [...context.free, { ...event.seat, isOld: false }], busy: context.busy - 1 }
-        : {},
+      event.type === 'finished' ? freed(context, event.seat, isQuick(context, event)) : {},
     ),
-    payOwed: assign(({ context }) => ({ owed: context.owed - 1, busy: context.busy - 1 })),
-    oneLessBusy: assign(({ context }) => ({
-      busy: context.busy - 1,
-      owed: Math.min(context.owed, context.busy - 1),
-    })),
-    rememberTold: assign(({ context }) => ({ told: context.waiting.length })),
+    payOwed: assign(({ context }) => ({ owed: context.owed - 1 })),
+    giveUpSeat: assign(({ context, event }) => {
+      if (event.type !== 'finished' && event.type !== 'lost') return {}
+      const owed = Math.min(context.owed, context.busy - 1)
+      return { ...givenUp(context, event.seat), owed }
+    }),
+    rememberTold: assign(({ context }) => ({ told: wish(context) })),
   },
   guards: {
-    hasFree: ({ context }) => context.free.length > 0,
-    hasWaiting: ({ context }) => context.waiting.length > 0,
-    isMoreThanTold: ({ context }) => context.waiting.length + 1 > context.told,
+    hasNext: ({ context, event }) =>
+      event.type === 'finished' && aheadOf(context, event.seat) !== undefined,
+    hasNoneFree: ({ context }) => context.free.length === 0,
+    wishes: ({ context }) => wish(context) > 0,
+    isMoreThanTold: ({ context }) => context.free.length === 0 && wish(context) + 1 > context.told,
     owes: ({ context }) => context.owed > 0,
     isOnLeavingWorker: ({ context, event }) =>
       event.type === 'finished' && context.leaving.includes(event.seat.workerId),
     isUnused: ({ context }) =>
-      context.free.length === 0 && context.busy === 0 && context.waiting.length === 0,
+      context.free.length === 0 && context.busy === 0 && wish(context) === 0,
   },
   delays: { askAgain: ({ context }) => context.askAgainMs },
 })
 
+const giveBackFinished = {
+  type: 'giveBack' as const,
+  params: ({ event }: { event: Extract<ReservationsEvent, { type: 'finished' }> }) => ({
+    seats: [plain(event.seat)],
+  }),
+}
+
+const beginNext = {
+  type: 'begin' as const,
+  params: ({
+    context,
+    event,
+  }: {
+    context: Context
+    event: Extract<ReservationsEvent, { type: 'finished' }>
+  }) => ({ requestId: aheadOf(context, event.seat)?.requestId ?? '' }),
+}
+
 const machine = base
   .extend({
     actions: {
-      /** Seats that were granted: first to those who wait, the rest are kept. */
-      seatGranted: base.enqueueActions(({ context, event, enqueue }) => {
-        if (event.type !== 'granted') return
-        const served = event.seats.slice(0, context.waiting.length)
-        const kept = event.seats.slice(context.waiting.length)
-        enqueue.assign({
-          waiting: context.waiting.slice(served.length),
-          busy: context.busy + served.length,
-          told: Math.max(0, context.told - event.seats.length),
-          free: [...context.free, ...kept.map((seat) => ({ ...seat, isOld: false }))],
-        })
-        served.forEach((seat, index) => {
-          const requestId = context.waiting[index]
-          if (requestId !== undefined) enqueue({ type: 'seat', params: { requestId, seat } })
-        })
+      /** Who stands in line gets what there is. */
+      serve: base.enqueueActions(({ context, enqueue }) => {
+        const { line, orders } = served(context)
+        if (orders.length === 0) return
+        enqueue.assign(line)
+        for (const { type, ...params } of orders) enqueue({ type, params } as never)
+      }),
+      keepGranted: assign(({ context, event }) => {
+        if (event.type !== 'granted') return {}
+        const seats = event.seats.map((seat) => ({ ...plain(seat), isOld: false, isQuick: false }))
+        return {
+          // The one named first is the first one taken.
+          free: [...context.free, ...seats.reverse()],
+          told: Math.max(0, context.told - seats.length),
+        }
       }),
       /** Those who came last are refused: the others were within the limit when they came. */
       throttleLast: base.enqueueActions(({ context, event, enqueue }) => {
         if (event.type !== 'throttled') return
-        const kept = Math.min(context.waiting.length, event.keep)
-        for (const requestId of context.waiting.slice(kept)) {
+        const { line, orders, refused } = cut(context, event.keep)
+        for (const requestId of refused) {
           enqueue({ type: 'throttle', params: { requestId, reason: event.reason } })
         }
-        enqueue.assign({ waiting: context.waiting.slice(0, kept), told: kept })
+        for (const { type, ...params } of orders) enqueue({ type, params } as never)
+        enqueue.assign({ ...line, told: Math.min(wish(context), event.keep) })
+      }),
+      /** Nobody can tell what became of who was sent ahead there. */
+      forsakeNext: base.enqueueActions(({ context, event, enqueue }) => {
+        if (event.type !== 'lost') return
+        const next = aheadOf(context, event.seat)
+        if (next === undefined) return
+        enqueue.assign(struck(context, next.requestId))
+        enqueue({ type: 'forsake', params: { requestId: next.requestId } })
       }),
       returnRecalled: base.enqueueActions(({ context, event, enqueue }) => {
         if (event.type !== 'recalled') return
@@ -142,6 +187,8 @@ const machine = base
         enqueue.assign({
           free: context.free.slice(seats.length),
           owed: Math.min(context.busy, event.count - seats.length),
+          // Until they are back nobody is sent ahead to what is to be given back.
+          open: [],
         })
       }),
       returnOld: base.enqueueActions(({ context, enqueue }) => {
@@ -157,10 +204,10 @@ const machine = base
         if (context.free.length > 0) {
           enqueue({ type: 'giveBack', params: { seats: context.free.map(plain) } })
         }
-        for (const requestId of context.waiting) {
+        for (const requestId of [...context.returned, ...context.waiting]) {
           enqueue({ type: 'redirect', params: { requestId } })
         }
-        enqueue.assign({ free: [], waiting: [] })
+        enqueue.assign({ free: [], open: [], returned: [], waiting: [] })
       }),
       returnFromWorker: base.enqueueActions(({ context, event, enqueue }) => {
         if (event.type !== 'workerDraining') return
@@ -169,6 +216,7 @@ const machine = base
         if (seats.length > 0) enqueue({ type: 'giveBack', params: { seats } })
         enqueue.assign({
           free: context.free.filter((seat) => !isThere(seat)),
+          open: context.open.filter((seat) => !isThere(seat)),
           leaving: [...context.leaving.filter((id) => id !== event.workerId), event.workerId],
         })
       }),
@@ -176,6 +224,9 @@ const machine = base
         event.type === 'workerGone'
           ? {
               free: context.free.filter(({ workerId }) => workerId !== event.workerId),
+              open: context.open.filter(({ workerId }) => workerId !== event.workerId),
+              // Their invocations know it themselves.
+              ahead: context.ahead.filter(({ seat }) => seat.workerId !== event.workerId),
               leaving: context.leaving.filter((id) => id !== event.workerId),
             }
           : {},
@@ -184,55 +235,25 @@ const machine = base
   })
   .createMachine({
     id: 'reservations',
-    context: ({ input }) => ({
-      ...input,
-      free: [],
-      busy: 0,
-      waiting: [],
-      told: 0,
-      owed: 0,
-      leaving: [],
-    }),
+    context: ({ input }) => ({ ...emptyLine, ...input, told: 0 }),
     initial: 'content',
     on: {
+      wanted: { actions: ['lineUp', 'serve'] },
       withdrawn: { actions: 'strike' },
       finished: [
-        {
-          guard: 'owes',
-          actions: [
-            'payOwed',
-            { type: 'giveBack', params: ({ event }) => ({ seats: [event.seat] }) },
-          ],
-        },
-        {
-          guard: 'isOnLeavingWorker',
-          actions: [
-            'oneLessBusy',
-            { type: 'giveBack', params: ({ event }) => ({ seats: [event.seat] }) },
-          ],
-        },
-        {
-          guard: 'hasWaiting',
-          actions: [
-            {
-              type: 'seat',
-              params: ({ context, event }) => ({
-                requestId: context.waiting[0] as string,
-                seat: event.seat,
-              }),
-            },
-            'dequeue',
-          ],
-        },
-        { actions: 'keepFree' },
+        { guard: 'hasNext', actions: [beginNext, 'handOver', 'serve'] },
+        { guard: 'owes', actions: ['payOwed', 'giveUpSeat', giveBackFinished] },
+        { guard: 'isOnLeavingWorker', actions: ['giveUpSeat', giveBackFinished] },
+        { actions: ['keepFree', 'serve'] },
       ],
       lost: {
         actions: [
-          'oneLessBusy',
+          'giveUpSeat',
+          'forsakeNext',
           { type: 'reportLost', params: ({ event }) => ({ seat: event.seat }) },
         ],
       },
-      granted: { actions: 'seatGranted' },
+      granted: { actions: ['keepGranted', 'serve'] },
       throttled: { actions: 'throttleLast' },
       recalled: { actions: 'returnRecalled' },
       workerGone: { actions: 'forgetWorker' },
@@ -244,25 +265,11 @@ const machine = base
       content: {
         description: 'The pool owes us nothing.',
         on: {
-          wanted: [
-            {
-              guard: 'hasFree',
-              actions: [
-                {
-                  type: 'seat',
-                  params: ({ context, event }) => ({
-                    requestId: event.requestId,
-                    seat: plain(context.free.at(-1) as Seat),
-                  }),
-                },
-                'takeFree',
-              ],
-            },
-            {
-              target: 'asking',
-              actions: ['queue', 'rememberTold'],
-            },
-          ],
+          wanted: {
+            guard: 'hasNoneFree',
+            target: 'asking',
+            actions: ['lineUp', 'serve', 'rememberTold'],
+          },
           aged: [{ guard: 'isUnused', target: 'over' }, { actions: 'returnOld' }],
         },
       },
@@ -270,35 +277,20 @@ const machine = base
         description: 'The pool knows how many invocations wait here.',
         entry: { type: 'ask', params: ({ context }) => ({ count: context.told }) },
         on: {
-          wanted: [
-            {
-              guard: 'hasFree',
-              actions: [
-                {
-                  type: 'seat',
-                  params: ({ context, event }) => ({
-                    requestId: event.requestId,
-                    seat: plain(context.free.at(-1) as Seat),
-                  }),
-                },
-                'takeFree',
-              ],
-            },
-            {
-              guard: 'isMoreThanTold',
-              actions: [
-                'queue',
-                'rememberTold',
-                { type: 'ask', params: ({ context }) => ({ count: context.told }) },
-              ],
-            },
-            { actions: 'queue' },
-          ],
+          wanted: {
+            guard: 'isMoreThanTold',
+            actions: [
+              'lineUp',
+              'serve',
+              'rememberTold',
+              { type: 'ask', params: ({ context }) => ({ count: context.told }) },
+            ],
+          },
         },
         after: {
           askAgain: [
             {
-              guard: 'hasWaiting',
+              guard: 'wishes',
               target: 'asking',
               reenter: true,
               actions: 'rememberTold',
@@ -314,20 +306,18 @@ const machine = base
         description: 'The function has moved on; what still runs here may finish.',
         always: { guard: 'isUnused', target: 'over' },
         on: {
-          finished: {
-            actions: [
-              'oneLessBusy',
-              { type: 'giveBack', params: ({ event }) => ({ seats: [event.seat] }) },
-            ],
-          },
+          finished: [
+            { guard: 'hasNext', actions: [beginNext, 'handOver'] },
+            { actions: ['giveUpSeat', giveBackFinished] },
+          ],
           granted: {
             actions: { type: 'giveBack', params: ({ event }) => ({ seats: event.seats }) },
           },
           wanted: {
-            actions: {
-              type: 'redirect',
-              params: ({ event }) => ({ requestId: event.requestId }),
-            },
+            actions: [
+              'strike',
+              { type: 'redirect', params: ({ event }) => ({ requestId: event.requestId }) },
+            ],
           },
         },
       },
