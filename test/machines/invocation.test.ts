@@ -4,7 +4,7 @@ import { type InvocationEvent, invocationMachine } from '../../machines/invocati
 import { live } from './life.ts'
 import { storyOf } from './story.ts'
 
-const input = { reservationTimeoutMs: 30_000, overdueMs: 1_000 }
+const input = { reservationTimeoutMs: 30_000, overdueMs: 1_000, aheadMs: 50 }
 const story = storyOf(invocationMachine, input)
 
 const resolved: InvocationEvent = { type: 'resolved', pool: 'f:g1', timeoutMs: 3_000 }
@@ -17,6 +17,13 @@ const seated = (sandboxId: string, workerId = 'w1'): InvocationEvent => ({
   type: 'seated',
   seat: { sandboxId, workerId },
 })
+const sentAhead = (sandboxId: string, workerId = 'w1'): InvocationEvent => ({
+  type: 'sentAhead',
+  seat: { sandboxId, workerId },
+})
+const begun: InvocationEvent = { type: 'begun' }
+const calledBack: InvocationEvent = { type: 'calledBack' }
+const forsaken: InvocationEvent = { type: 'forsaken' }
 const workerGone = (workerId: string): InvocationEvent => ({ type: 'workerGone', workerId })
 
 test('an invocation finds its function, takes a seat, is run, and leaves the seat', () => {
@@ -25,7 +32,7 @@ test('an invocation finds its function, takes a seat, is run, and leaves the sea
     (start)            → resolving  resolve
     resolved f:g1 3000 → reserving  reserve f:g1, wait 30000 ms
     seated s1/w1       → invoking   stop waiting, invoke s1/w1, wait 4000 ms
-    answered           → answered   stop waiting, answer, leave f:g1 s1/w1
+    answered           → answered   stop waiting, leave f:g1 s1/w1, answer
     "
   `)
 })
@@ -69,7 +76,7 @@ test('an invocation that finds nobody at its seat looks for another one: nothing
     seated s1/w1       → invoking   stop waiting, invoke s1/w1, wait 4000 ms
     missed             → reserving  stop waiting, loseSeat f:g1 s1/w1, reserve f:g1, wait 30000 ms
     seated s2/w1       → invoking   stop waiting, invoke s2/w1, wait 4000 ms
-    answered           → answered   stop waiting, answer, leave f:g1 s2/w1
+    answered           → answered   stop waiting, leave f:g1 s2/w1, answer
     "
   `)
 })
@@ -82,7 +89,7 @@ test('an invocation whose function has moved on looks where to', () => {
     moved              → resolving  stop waiting, resolve
     resolved f:g2 5000 → reserving  reserve f:g2, wait 30000 ms
     seated s2/w1       → invoking   stop waiting, invoke s2/w1, wait 6000 ms
-    answered           → answered   stop waiting, answer, leave f:g2 s2/w1
+    answered           → answered   stop waiting, leave f:g2 s2/w1, answer
     "
   `)
 })
@@ -122,6 +129,84 @@ test('an invocation whose worker says nothing fails a second after the function�
   `)
 })
 
+test('an invocation that was sent ahead begins when the one before it has ended', () => {
+  expect(story(resolved, sentAhead('s1'), begun, answered)).toMatchInlineSnapshot(`
+    "
+    (start)            → resolving  resolve
+    resolved f:g1 3000 → reserving  reserve f:g1, wait 30000 ms
+    sentAhead s1/w1    → ahead      stop waiting, invoke s1/w1, wait 50 ms
+    begun              → invoking   stop waiting, wait 4000 ms
+    answered           → answered   stop waiting, leave f:g1 s1/w1, answer
+    "
+  `)
+})
+
+test('an invocation that was sent ahead is asked back when it waits too long or another seat is free', () => {
+  expect(
+    story(resolved, sentAhead('s1'), 'patience', calledBack, missed, seated('s2'), answered),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)            → resolving  resolve
+    resolved f:g1 3000 → reserving  reserve f:g1, wait 30000 ms
+    sentAhead s1/w1    → ahead      stop waiting, invoke s1/w1, wait 50 ms
+    patience           → ahead      stop waiting, takeBack s1/w1, wait 50 ms
+    calledBack         → ahead      takeBack s1/w1
+    missed             → reserving  stop waiting, reserve f:g1, wait 30000 ms
+    seated s2/w1       → invoking   stop waiting, invoke s2/w1, wait 4000 ms
+    answered           → answered   stop waiting, leave f:g1 s2/w1, answer
+    "
+  `)
+})
+
+// DESIGN §6: at most once. Nobody knows whether it has begun, so it is not started again unless its worker gives it back.
+test('an invocation that was sent ahead to a seat that is lost is answered, comes back, or fails', () => {
+  expect(story(resolved, sentAhead('s1'), forsaken, answered)).toMatchInlineSnapshot(`
+    "
+    (start)            → resolving  resolve
+    resolved f:g1 3000 → reserving  reserve f:g1, wait 30000 ms
+    sentAhead s1/w1    → ahead      stop waiting, invoke s1/w1, wait 50 ms
+    forsaken           → forsaken   stop waiting, takeBack s1/w1, wait 4000 ms
+    answered           → answered   stop waiting, answer
+    "
+  `)
+  expect(story(resolved, sentAhead('s1'), forsaken, missed, seated('s2'))).toMatchInlineSnapshot(`
+    "
+    (start)            → resolving  resolve
+    resolved f:g1 3000 → reserving  reserve f:g1, wait 30000 ms
+    sentAhead s1/w1    → ahead      stop waiting, invoke s1/w1, wait 50 ms
+    forsaken           → forsaken   stop waiting, takeBack s1/w1, wait 4000 ms
+    missed             → reserving  stop waiting, reserve f:g1, wait 30000 ms
+    seated s2/w1       → invoking   stop waiting, invoke s2/w1, wait 4000 ms
+    "
+  `)
+  expect(story(resolved, sentAhead('s1'), forsaken, 'overdue')).toMatchInlineSnapshot(`
+    "
+    (start)            → resolving  resolve
+    resolved f:g1 3000 → reserving  reserve f:g1, wait 30000 ms
+    sentAhead s1/w1    → ahead      stop waiting, invoke s1/w1, wait 50 ms
+    forsaken           → forsaken   stop waiting, takeBack s1/w1, wait 4000 ms
+    overdue            → failed     stop waiting, fail overdue
+    "
+  `)
+  expect(story(resolved, sentAhead('s1'), forsaken, workerGone('w1'))).toMatchInlineSnapshot(`
+    "
+    (start)            → resolving  resolve
+    resolved f:g1 3000 → reserving  reserve f:g1, wait 30000 ms
+    sentAhead s1/w1    → ahead      stop waiting, invoke s1/w1, wait 50 ms
+    forsaken           → forsaken   stop waiting, takeBack s1/w1, wait 4000 ms
+    workerGone w1      → failed     stop waiting, fail worker gone
+    "
+  `)
+  expect(story(resolved, sentAhead('s1'), workerGone('w1'))).toMatchInlineSnapshot(`
+    "
+    (start)            → resolving  resolve
+    resolved f:g1 3000 → reserving  reserve f:g1, wait 30000 ms
+    sentAhead s1/w1    → ahead      stop waiting, invoke s1/w1, wait 50 ms
+    workerGone w1      → failed     stop waiting, fail worker gone, withdraw f:g1
+    "
+  `)
+})
+
 test('what comes too early or too late changes nothing', () => {
   expect(
     story(
@@ -150,7 +235,7 @@ test('what comes too early or too late changes nothing', () => {
     seated s1/w1       → invoking   stop waiting, invoke s1/w1, wait 4000 ms
     throttled too many → invoking   ignored
     moved              → invoking   ignored
-    answered           → answered   stop waiting, answer, leave f:g1 s1/w1
+    answered           → answered   stop waiting, leave f:g1 s1/w1, answer
     "
   `)
 })
@@ -164,6 +249,11 @@ const anyEvent: fc.Arbitrary<InvocationEvent | 'a timer rings'> = fc.constantFro
   throttled,
   seated('s1'),
   seated('s2', 'w2'),
+  sentAhead('s1'),
+  sentAhead('s2', 'w2'),
+  begun,
+  calledBack,
+  forsaken,
   workerGone('w1'),
   workerGone('w2'),
   { type: 'unresolved', refusal: { why: 'no function' } } as const,
@@ -177,12 +267,15 @@ test('whatever happens, an invocation is told its end once, and gives up each se
       const life = live(invocationMachine, input)
       const told: string[] = []
       let seats = 0
+      let before = ''
       const check = ({ asked }: typeof life.born) => {
         for (const { type } of asked) {
           if (['answer', 'refuse', 'fail', 'approve'].includes(type)) told.push(type)
-          if (type === 'invoke') seats++
           if (type === 'leave' || type === 'loseSeat') seats--
         }
+        // Sent ahead it has no seat of its own yet.
+        if (life.state === 'invoking' && before !== 'invoking') seats++
+        before = life.state
         expect(seats).toBe(life.state === 'invoking' ? 1 : 0)
       }
       const ring = () => {
@@ -196,6 +289,7 @@ test('whatever happens, an invocation is told its end once, and gives up each se
       }
       // Nothing more is said; time alone ends it, once its function is known.
       if (life.state === 'resolving') check(life.take(resolved))
+      if (life.state === 'ahead') check(life.take(begun))
       ring()
       expect(life.isOver).toBe(true)
       expect(told.length).toBe(1)

@@ -8,7 +8,7 @@ import {
 import { live, type Taken } from './life.ts'
 import { storyOf } from './story.ts'
 
-const input = { askAgainMs: 200 }
+const input = { askAgainMs: 200, quickMs: 25 }
 const story = storyOf(reservationsMachine, input)
 
 const seatOf = (sandboxId: string, workerId = 'w1'): Seat => ({ sandboxId, workerId })
@@ -18,7 +18,13 @@ const granted = (...ids: string[]): ReservationsEvent => ({
   type: 'granted',
   seats: ids.map((id) => seatOf(id)),
 })
-const finished = (id: string): ReservationsEvent => ({ type: 'finished', seat: seatOf(id) })
+const finished = (id: string, tookMs = 1_000): ReservationsEvent => ({
+  type: 'finished',
+  seat: seatOf(id),
+  tookMs,
+})
+/** Quick enough that the next may be sent ahead. */
+const soon = (id: string): ReservationsEvent => finished(id, 5)
 const lost = (id: string): ReservationsEvent => ({ type: 'lost', seat: seatOf(id) })
 const throttled = (keep: number): ReservationsEvent => ({
   type: 'throttled',
@@ -36,13 +42,13 @@ test('the first invocation asks the pool, the next one takes the seat that came 
     story(wanted('r1'), granted('s1'), finished('s1'), wanted('r2'), 'askAgain', finished('s1')),
   ).toMatchInlineSnapshot(`
     "
-    (start)         → content
-    wanted r1       → asking   ask 1, wait 200 ms
-    granted [s1/w1] → asking   seat r1 s1/w1
-    finished s1/w1  → asking
-    wanted r2       → asking   seat r2 s1/w1
-    askAgain        → content  stop waiting, ask 0
-    finished s1/w1  → content
+    (start)             → content
+    wanted r1           → asking   ask 1, wait 200 ms
+    granted [s1/w1]     → asking   seat r1 s1/w1
+    finished s1/w1 1000 → asking
+    wanted r2           → asking   seat r2 s1/w1
+    askAgain            → content  stop waiting, ask 0
+    finished s1/w1 1000 → content
     "
   `)
 })
@@ -84,13 +90,13 @@ test('a seat that comes back goes to whoever waits longest', () => {
     story(wanted('r1'), granted('s1'), wanted('r2'), wanted('r3'), finished('s1'), finished('s1')),
   ).toMatchInlineSnapshot(`
     "
-    (start)         → content
-    wanted r1       → asking   ask 1, wait 200 ms
-    granted [s1/w1] → asking   seat r1 s1/w1
-    wanted r2       → asking   ask 1
-    wanted r3       → asking   ask 2
-    finished s1/w1  → asking   seat r2 s1/w1
-    finished s1/w1  → asking   seat r3 s1/w1
+    (start)             → content
+    wanted r1           → asking   ask 1, wait 200 ms
+    granted [s1/w1]     → asking   seat r1 s1/w1
+    wanted r2           → asking   ask 1
+    wanted r3           → asking   ask 2
+    finished s1/w1 1000 → asking   seat r2 s1/w1
+    finished s1/w1 1000 → asking   seat r3 s1/w1
     "
   `)
 })
@@ -132,11 +138,11 @@ test('the seat used last is taken first, so that the others can go back', () => 
     wanted r1             → asking   ask 1, wait 200 ms
     wanted r2             → asking   ask 2
     granted [s1/w1 s2/w1] → asking   seat r1 s1/w1, seat r2 s2/w1
-    finished s1/w1        → asking
-    finished s2/w1        → asking
+    finished s1/w1 1000   → asking
+    finished s2/w1 1000   → asking
     aged                  → asking
     wanted r3             → asking   seat r3 s2/w1
-    finished s2/w1        → asking
+    finished s2/w1 1000   → asking
     aged                  → asking   giveBack [s1/w1]
     aged                  → asking   giveBack [s2/w1]
     "
@@ -180,7 +186,7 @@ test('a refusal that crosses a lower wish refuses nobody who may wait, and a sec
     wanted r2            → asking   ask 1
     wanted r3            → asking   ask 2
     wanted r4            → asking   ask 3
-    finished s1/w1       → asking   seat r2 s1/w1
+    finished s1/w1 1000  → asking   seat r2 s1/w1
     throttled 2 too many → asking
     throttled 0 too many → asking   throttle r3 too many, throttle r4 too many
     throttled 0 too many → asking
@@ -208,10 +214,10 @@ test('seats that are called back go back free ones first, then the next to be fr
     wanted r2                   → asking   ask 2
     wanted r3                   → asking   ask 3
     granted [s1/w1 s2/w1 s3/w1] → asking   seat r1 s1/w1, seat r2 s2/w1, seat r3 s3/w1
-    finished s1/w1              → asking
+    finished s1/w1 1000         → asking
     recalled 2                  → asking   giveBack [s1/w1]
-    finished s2/w1              → asking   giveBack [s2/w1]
-    finished s3/w1              → asking
+    finished s2/w1 1000         → asking   giveBack [s2/w1]
+    finished s3/w1 1000         → asking
     "
   `)
 })
@@ -231,16 +237,16 @@ test('a seat that is lost is not owed any more', () => {
     ),
   ).toMatchInlineSnapshot(`
     "
-    (start)         → content
-    wanted r1       → asking   ask 1, wait 200 ms
-    granted [s1/w1] → asking   seat r1 s1/w1
-    recalled 1      → asking
-    lost s1/w1      → asking   reportLost s1/w1
-    wanted r2       → asking   ask 1
-    granted [s2/w1] → asking   seat r2 s2/w1
-    finished s2/w1  → asking
-    askAgain        → content  stop waiting, ask 0
-    wanted r3       → content  seat r3 s2/w1
+    (start)             → content
+    wanted r1           → asking   ask 1, wait 200 ms
+    granted [s1/w1]     → asking   seat r1 s1/w1
+    recalled 1          → asking
+    lost s1/w1          → asking   reportLost s1/w1
+    wanted r2           → asking   ask 1
+    granted [s2/w1]     → asking   seat r2 s2/w1
+    finished s2/w1 1000 → asking
+    askAgain            → content  stop waiting, ask 0
+    wanted r3           → content  seat r3 s2/w1
     "
   `)
 })
@@ -254,7 +260,7 @@ test('seats on a dead worker are no more, and those on a leaving worker go back'
     wanted r1             → asking   ask 1, wait 200 ms
     wanted r2             → asking   ask 2
     granted [s1/w1 s2/w1] → asking   seat r1 s1/w1, seat r2 s2/w1
-    finished s1/w1        → asking
+    finished s1/w1 1000   → asking
     workerGone w1         → asking
     lost s2/w1            → asking   reportLost s2/w1
     "
@@ -274,9 +280,9 @@ test('seats on a dead worker are no more, and those on a leaving worker go back'
     wanted r1             → asking   ask 1, wait 200 ms
     wanted r2             → asking   ask 2
     granted [s1/w1 s2/w1] → asking   seat r1 s1/w1, seat r2 s2/w1
-    finished s1/w1        → asking
+    finished s1/w1 1000   → asking
     workerDraining w1     → asking   giveBack [s1/w1]
-    finished s2/w1        → asking   giveBack [s2/w1]
+    finished s2/w1 1000   → asking   giveBack [s2/w1]
     "
   `)
 })
@@ -302,14 +308,14 @@ test('when another generation serves, who waits is sent there, and what runs may
     wanted r1             → asking    ask 1, wait 200 ms
     wanted r2             → asking    ask 2
     granted [s1/w1 s2/w1] → asking    seat r1 s1/w1, seat r2 s2/w1
-    finished s2/w1        → asking
+    finished s2/w1 1000   → asking
     wanted r3             → asking    seat r3 s2/w1
     wanted r4             → asking    ask 1
     superseded            → retiring  stop waiting, redirect r4
     wanted r5             → retiring  redirect r5
     granted [s3/w1]       → retiring  giveBack [s3/w1]
-    finished s2/w1        → retiring  giveBack [s2/w1]
-    finished s1/w1        → over      giveBack [s1/w1]
+    finished s2/w1 1000   → retiring  giveBack [s2/w1]
+    finished s1/w1 1000   → over      giveBack [s1/w1]
     "
   `)
 })
@@ -319,14 +325,14 @@ test('reservations that are not used any more are over', () => {
     story(wanted('r1'), granted('s1'), finished('s1'), 'askAgain', aged, aged, aged),
   ).toMatchInlineSnapshot(`
     "
-    (start)         → content
-    wanted r1       → asking   ask 1, wait 200 ms
-    granted [s1/w1] → asking   seat r1 s1/w1
-    finished s1/w1  → asking
-    askAgain        → content  stop waiting, ask 0
-    aged            → content
-    aged            → content  giveBack [s1/w1]
-    aged            → over
+    (start)             → content
+    wanted r1           → asking   ask 1, wait 200 ms
+    granted [s1/w1]     → asking   seat r1 s1/w1
+    finished s1/w1 1000 → asking
+    askAgain            → content  stop waiting, ask 0
+    aged                → content
+    aged                → content  giveBack [s1/w1]
+    aged                → over
     "
   `)
   expect(story(superseded)).toMatchInlineSnapshot(`
@@ -337,12 +343,300 @@ test('reservations that are not used any more are over', () => {
   `)
 })
 
+test('who wants a seat when all are busy is sent ahead to one that is quick, one at most, and begins there', () => {
+  expect(
+    story(
+      wanted('r1'),
+      granted('s1'),
+      wanted('r2'),
+      wanted('r3'),
+      soon('s1'),
+      wanted('r4'),
+      soon('s1'),
+      soon('s1'),
+      finished('s1'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)             → content
+    wanted r1           → asking   ask 1, wait 200 ms
+    granted [s1/w1]     → asking   seat r1 s1/w1
+    wanted r2           → asking   ask 1
+    wanted r3           → asking   ask 2
+    finished s1/w1 5    → asking   seat r2 s1/w1, sendAhead r3 s1/w1
+    wanted r4           → asking
+    finished s1/w1 5    → asking   begin r3, sendAhead r4 s1/w1
+    finished s1/w1 5    → asking   begin r4
+    finished s1/w1 1000 → asking
+    "
+  `)
+})
+
+test('nobody is sent ahead to a seat whose last invocation took long', () => {
+  expect(
+    story(
+      wanted('r1'),
+      granted('s1'),
+      wanted('r2'),
+      soon('s1'),
+      wanted('r3'),
+      finished('s1'),
+      wanted('r4'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)             → content
+    wanted r1           → asking   ask 1, wait 200 ms
+    granted [s1/w1]     → asking   seat r1 s1/w1
+    wanted r2           → asking   ask 1
+    finished s1/w1 5    → asking   seat r2 s1/w1
+    wanted r3           → asking   sendAhead r3 s1/w1
+    finished s1/w1 1000 → asking   begin r3
+    wanted r4           → asking
+    "
+  `)
+})
+
+test('who was sent ahead is called back when another seat is free, and takes it', () => {
+  expect(
+    story(
+      wanted('r1'),
+      granted('s1'),
+      soon('s1'),
+      wanted('r2'),
+      wanted('r3'),
+      granted('s2'),
+      wanted('r3'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)          → content
+    wanted r1        → asking   ask 1, wait 200 ms
+    granted [s1/w1]  → asking   seat r1 s1/w1
+    finished s1/w1 5 → asking
+    wanted r2        → asking   seat r2 s1/w1
+    wanted r3        → asking   sendAhead r3 s1/w1, ask 1
+    granted [s2/w1]  → asking   callBack r3
+    wanted r3        → asking   seat r3 s2/w1
+    "
+  `)
+})
+
+test('who comes back in vain is served before anybody else is sent ahead', () => {
+  expect(
+    story(
+      wanted('r1'),
+      wanted('r2'),
+      granted('s1', 's2'),
+      soon('s1'),
+      soon('s2'),
+      wanted('r3'),
+      wanted('r4'),
+      wanted('r5'),
+      wanted('r6'),
+      wanted('r7'),
+      wanted('r5'),
+      soon('s2'),
+      soon('s2'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)               → content
+    wanted r1             → asking   ask 1, wait 200 ms
+    wanted r2             → asking   ask 2
+    granted [s1/w1 s2/w1] → asking   seat r1 s1/w1, seat r2 s2/w1
+    finished s1/w1 5      → asking
+    finished s2/w1 5      → asking
+    wanted r3             → asking   seat r3 s2/w1
+    wanted r4             → asking   seat r4 s1/w1
+    wanted r5             → asking   sendAhead r5 s2/w1, ask 1
+    wanted r6             → asking   sendAhead r6 s1/w1, ask 2
+    wanted r7             → asking   ask 3
+    wanted r5             → asking   ask 3
+    finished s2/w1 5      → asking   seat r5 s2/w1, sendAhead r7 s2/w1
+    finished s2/w1 5      → asking   begin r7
+    "
+  `)
+})
+
+test('beyond the limit those sent ahead are called back, and refused if that was in time', () => {
+  expect(
+    story(
+      wanted('r1'),
+      granted('s1'),
+      soon('s1'),
+      wanted('r2'),
+      wanted('r3'),
+      throttled(0),
+      wanted('r3'),
+      throttled(0),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)              → content
+    wanted r1            → asking   ask 1, wait 200 ms
+    granted [s1/w1]      → asking   seat r1 s1/w1
+    finished s1/w1 5     → asking
+    wanted r2            → asking   seat r2 s1/w1
+    wanted r3            → asking   sendAhead r3 s1/w1, ask 1
+    throttled 0 too many → asking   callBack r3
+    wanted r3            → asking   ask 1
+    throttled 0 too many → asking   throttle r3 too many
+    "
+  `)
+})
+
+test('who was sent ahead to a seat that is lost is forsaken, and one that gives up is forgotten', () => {
+  expect(
+    story(wanted('r1'), granted('s1'), soon('s1'), wanted('r2'), wanted('r3'), lost('s1')),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)          → content
+    wanted r1        → asking   ask 1, wait 200 ms
+    granted [s1/w1]  → asking   seat r1 s1/w1
+    finished s1/w1 5 → asking
+    wanted r2        → asking   seat r2 s1/w1
+    wanted r3        → asking   sendAhead r3 s1/w1, ask 1
+    lost s1/w1       → asking   forsake r3, reportLost s1/w1
+    "
+  `)
+  expect(
+    story(
+      wanted('r1'),
+      granted('s1'),
+      soon('s1'),
+      wanted('r2'),
+      wanted('r3'),
+      withdrawn('r3'),
+      soon('s1'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)          → content
+    wanted r1        → asking   ask 1, wait 200 ms
+    granted [s1/w1]  → asking   seat r1 s1/w1
+    finished s1/w1 5 → asking
+    wanted r2        → asking   seat r2 s1/w1
+    wanted r3        → asking   sendAhead r3 s1/w1, ask 1
+    withdrawn r3     → asking
+    finished s1/w1 5 → asking
+    "
+  `)
+})
+
+test('nobody is sent ahead to a seat that is owed or on a leaving worker; who is there already begins', () => {
+  expect(
+    story(
+      wanted('r1'),
+      granted('s1'),
+      soon('s1'),
+      wanted('r2'),
+      wanted('r3'),
+      recalled(1),
+      soon('s1'),
+      wanted('r4'),
+      soon('s1'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)          → content
+    wanted r1        → asking   ask 1, wait 200 ms
+    granted [s1/w1]  → asking   seat r1 s1/w1
+    finished s1/w1 5 → asking
+    wanted r2        → asking   seat r2 s1/w1
+    wanted r3        → asking   sendAhead r3 s1/w1, ask 1
+    recalled 1       → asking
+    finished s1/w1 5 → asking   begin r3
+    wanted r4        → asking
+    finished s1/w1 5 → asking   giveBack [s1/w1]
+    "
+  `)
+  expect(
+    story(
+      wanted('r1'),
+      granted('s1'),
+      soon('s1'),
+      wanted('r2'),
+      wanted('r3'),
+      workerDraining,
+      soon('s1'),
+      wanted('r4'),
+      soon('s1'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)           → content
+    wanted r1         → asking   ask 1, wait 200 ms
+    granted [s1/w1]   → asking   seat r1 s1/w1
+    finished s1/w1 5  → asking
+    wanted r2         → asking   seat r2 s1/w1
+    wanted r3         → asking   sendAhead r3 s1/w1, ask 1
+    workerDraining w1 → asking
+    finished s1/w1 5  → asking   begin r3
+    wanted r4         → asking
+    finished s1/w1 5  → asking   giveBack [s1/w1]
+    "
+  `)
+})
+
+test('when another generation serves, who was sent ahead begins all the same, or is sent there when it comes back', () => {
+  expect(
+    story(
+      wanted('r1'),
+      granted('s1'),
+      soon('s1'),
+      wanted('r2'),
+      wanted('r3'),
+      superseded,
+      soon('s1'),
+      soon('s1'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)          → content
+    wanted r1        → asking    ask 1, wait 200 ms
+    granted [s1/w1]  → asking    seat r1 s1/w1
+    finished s1/w1 5 → asking
+    wanted r2        → asking    seat r2 s1/w1
+    wanted r3        → asking    sendAhead r3 s1/w1, ask 1
+    superseded       → retiring  stop waiting
+    finished s1/w1 5 → retiring  begin r3
+    finished s1/w1 5 → over      giveBack [s1/w1]
+    "
+  `)
+  expect(
+    story(
+      wanted('r1'),
+      granted('s1'),
+      soon('s1'),
+      wanted('r2'),
+      wanted('r3'),
+      superseded,
+      wanted('r3'),
+      soon('s1'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)          → content
+    wanted r1        → asking    ask 1, wait 200 ms
+    granted [s1/w1]  → asking    seat r1 s1/w1
+    finished s1/w1 5 → asking
+    wanted r2        → asking    seat r2 s1/w1
+    wanted r3        → asking    sendAhead r3 s1/w1, ask 1
+    superseded       → retiring  stop waiting
+    wanted r3        → retiring  redirect r3
+    finished s1/w1 5 → over      giveBack [s1/w1]
+    "
+  `)
+})
+
 type Step =
   | 'wanted'
   | 'withdrawn'
   | 'finished'
   | 'lost'
   | 'granted'
+  | 'comes back'
   | 'a timer rings'
   | ReservationsEvent
 
@@ -351,7 +645,14 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
   { weight: 4, arbitrary: fc.constantFrom<Step>('finished', 'granted', 'a timer rings') },
   {
     weight: 2,
-    arbitrary: fc.constantFrom<Step>('withdrawn', 'lost', aged, workerGone, workerDraining),
+    arbitrary: fc.constantFrom<Step>(
+      'withdrawn',
+      'lost',
+      'comes back',
+      aged,
+      workerGone,
+      workerDraining,
+    ),
   },
   { weight: 2, arbitrary: fc.nat(4).map((keep) => throttled(keep)) },
   { weight: 2, arbitrary: fc.nat(4).map((count) => recalled(count)) },
@@ -364,6 +665,8 @@ test('every request is seated, throttled, redirected or withdrawn exactly once; 
       const life = live(reservationsMachine, input)
       const waiting: string[] = []
       const busy: Seat[] = []
+      /** By sandbox: who was sent ahead to it. */
+      const ahead = new Map<string, string>()
       /** Given to us and neither given back nor lost. */
       const ours = new Set<string>()
       const dead = new Set<string>()
@@ -384,6 +687,20 @@ test('every request is seated, throttled, redirected or withdrawn exactly once; 
             expect(busy.map(({ sandboxId }) => sandboxId)).not.toContain(seat.sandboxId)
             busy.push(seat)
           }
+          if (type === 'sendAhead') {
+            expect(waiting).toContain(requestId)
+            waiting.splice(waiting.indexOf(requestId), 1)
+            expect(busy.map(({ sandboxId }) => sandboxId)).toContain(seat.sandboxId)
+            expect(ahead.has(seat.sandboxId)).toBe(false)
+            ahead.set(seat.sandboxId, requestId)
+          }
+          if (type === 'begin' || type === 'forsake') {
+            const [sandboxId, seated] = [...ahead].find(([, id]) => id === requestId) ?? ['', seat]
+            expect(ahead.delete(sandboxId)).toBe(true)
+            if (type === 'begin') busy.push(seatOf(sandboxId))
+            expect(seated).toBe(requestId)
+          }
+          if (type === 'callBack') expect([...ahead.values()]).toContain(requestId)
           if (type === 'giveBack') {
             for (const { sandboxId } of seats) expect(ours.delete(sandboxId)).toBe(true)
           }
@@ -394,7 +711,10 @@ test('every request is seated, throttled, redirected or withdrawn exactly once; 
         expect(context.owed).toBeGreaterThanOrEqual(0)
         expect(context.owed).toBeLessThanOrEqual(busy.length)
         expect(context.told).toBeGreaterThanOrEqual(0)
-        expect(context.waiting).toEqual(waiting)
+        expect([...context.returned, ...context.waiting].sort()).toEqual([...waiting].sort())
+        expect(context.ahead.map(({ requestId }) => requestId).sort()).toEqual(
+          [...ahead.values()].sort(),
+        )
         expect(context.free.length > 0 && waiting.length > 0).toBe(false)
       }
       const play = (step: Step, choice: number) => {
@@ -405,6 +725,7 @@ test('every request is seated, throttled, redirected or withdrawn exactly once; 
               ours.delete(sandboxId)
               dead.add(sandboxId)
             }
+            ahead.clear()
           }
           check(life.take(step))
           return
@@ -419,7 +740,13 @@ test('every request is seated, throttled, redirected or withdrawn exactly once; 
           check(life.take(withdrawn(request)))
         } else if ((step === 'finished' || step === 'lost') && seat !== undefined) {
           busy.splice(busy.indexOf(seat), 1)
-          check(life.take({ type: step, seat }))
+          const tookMs = choice % 2 === 0 ? 5 : 100
+          check(life.take(step === 'lost' ? { type: step, seat } : { type: step, seat, tookMs }))
+        } else if (step === 'comes back' && ahead.size > 0) {
+          const [sandboxId, requestId] = [...ahead][choice % ahead.size] as [string, string]
+          ahead.delete(sandboxId)
+          waiting.push(requestId)
+          check(life.take(wanted(requestId)))
         } else if (step === 'granted') {
           const ids = Array.from({ length: choice % 3 }, () => `s${count++}`)
           for (const id of ids) ours.add(id)
@@ -431,6 +758,7 @@ test('every request is seated, throttled, redirected or withdrawn exactly once; 
       }
       for (const [step, choice] of script) play(step, choice)
       // Everybody is served or gives up, and nothing new comes: then nothing is left.
+      while (!life.isOver && ahead.size > 0) play('comes back', 0)
       while (!life.isOver && waiting.length > 0) play('withdrawn', 0)
       while (!life.isOver && busy.length > 0) play('finished', 0)
       for (let steps = 0; steps < 4; steps++) {

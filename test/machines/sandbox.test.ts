@@ -16,6 +16,7 @@ const initFailed = (run: number): SandboxEvent => ({ type: 'initFailed', run })
 const exited = (run: number): SandboxEvent => ({ type: 'exited', run })
 const overMemory = (run: number): SandboxEvent => ({ type: 'overMemory', run })
 const invoke = (requestId: string): SandboxEvent => ({ type: 'invoke', requestId })
+const takeBack = (requestId: string): SandboxEvent => ({ type: 'takeBack', requestId })
 const answered = (run: number, requestId: string): SandboxEvent => ({
   type: 'answered',
   run,
@@ -29,28 +30,138 @@ test('a sandbox waits for its turn, initialises, and runs one invocation after t
     story(...idle, invoke('r1'), answered(1, 'r1'), invoke('r2'), answered(1, 'r2')),
   ).toMatchInlineSnapshot(`
     "
-    (start)       → queued        queueForStart
-    turn          → provisioning  provision
-    provisioned   → initializing  startProcess 1, wait 10000 ms
-    ready 1       → idle          passTurn, stop waiting, reportReady
-    invoke r1     → busy.running  deliver 1 r1, wait 3000 ms
-    answered 1 r1 → idle          stop waiting, end r1 answer
-    invoke r2     → busy.running  deliver 1 r2, wait 3000 ms
-    answered 1 r2 → idle          stop waiting, end r2 answer
+    (start)       → queued              queueForStart
+    turn          → provisioning        provision
+    provisioned   → initializing        startProcess 1, wait 10000 ms
+    ready 1       → idle                passTurn, stop waiting, reportReady
+    invoke r1     → busy.running.alone  deliver 1 r1, wait 3000 ms
+    answered 1 r1 → idle                stop waiting, end r1 answer
+    invoke r2     → busy.running.alone  deliver 1 r2, wait 3000 ms
+    answered 1 r2 → idle                stop waiting, end r2 answer
     "
   `)
 })
 
-test('a sandbox that is busy takes no second invocation', () => {
-  expect(story(...idle, invoke('r1'), invoke('r2'), answered(1, 'r1'))).toMatchInlineSnapshot(`
+test('a sandbox that is busy takes one invocation more, and begins it when the first is answered', () => {
+  expect(
+    story(...idle, invoke('r1'), invoke('r2'), invoke('r3'), answered(1, 'r1'), answered(1, 'r2')),
+  ).toMatchInlineSnapshot(`
     "
-    (start)       → queued        queueForStart
-    turn          → provisioning  provision
-    provisioned   → initializing  startProcess 1, wait 10000 ms
-    ready 1       → idle          passTurn, stop waiting, reportReady
-    invoke r1     → busy.running  deliver 1 r1, wait 3000 ms
-    invoke r2     → busy.running  reject r2
-    answered 1 r1 → idle          stop waiting, end r1 answer
+    (start)       → queued                 queueForStart
+    turn          → provisioning           provision
+    provisioned   → initializing           startProcess 1, wait 10000 ms
+    ready 1       → idle                   passTurn, stop waiting, reportReady
+    invoke r1     → busy.running.alone     deliver 1 r1, wait 3000 ms
+    invoke r2     → busy.running.followed
+    invoke r3     → busy.running.followed  reject r3
+    answered 1 r1 → busy.running.alone     stop waiting, end r1 answer, deliver 1 r2, wait 3000 ms
+    answered 1 r2 → idle                   stop waiting, end r2 answer
+    "
+  `)
+})
+
+test('the next invocation goes back when it is wanted back, but not once it has begun', () => {
+  expect(
+    story(
+      ...idle,
+      invoke('r1'),
+      invoke('r2'),
+      takeBack('r1'),
+      takeBack('r2'),
+      invoke('r3'),
+      answered(1, 'r1'),
+      takeBack('r3'),
+      answered(1, 'r3'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)       → queued                 queueForStart
+    turn          → provisioning           provision
+    provisioned   → initializing           startProcess 1, wait 10000 ms
+    ready 1       → idle                   passTurn, stop waiting, reportReady
+    invoke r1     → busy.running.alone     deliver 1 r1, wait 3000 ms
+    invoke r2     → busy.running.followed
+    takeBack r1   → busy.running.followed  ignored
+    takeBack r2   → busy.running.alone     reject r2
+    invoke r3     → busy.running.followed
+    answered 1 r1 → busy.running.alone     stop waiting, end r1 answer, deliver 1 r3, wait 3000 ms
+    takeBack r3   → busy.running.alone     ignored
+    answered 1 r3 → idle                   stop waiting, end r3 answer
+    "
+  `)
+})
+
+// DESIGN §6: at most once: nothing of it has run, so its caller may look for another sandbox.
+test('the next invocation goes back when the one before it is not answered', () => {
+  expect(story(...idle, invoke('r1'), invoke('r2'), exited(1))).toMatchInlineSnapshot(`
+    "
+    (start)     → queued                 queueForStart
+    turn        → provisioning           provision
+    provisioned → initializing           startProcess 1, wait 10000 ms
+    ready 1     → idle                   passTurn, stop waiting, reportReady
+    invoke r1   → busy.running.alone     deliver 1 r1, wait 3000 ms
+    invoke r2   → busy.running.followed
+    exited 1    → dormant                stop waiting, reject r2, end r1 exit
+    "
+  `)
+  expect(
+    story(...idle, invoke('r1'), invoke('r2'), 'invokeTimeout', exited(1)),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)       → queued                 queueForStart
+    turn          → provisioning           provision
+    provisioned   → initializing           startProcess 1, wait 10000 ms
+    ready 1       → idle                   passTurn, stop waiting, reportReady
+    invoke r1     → busy.running.alone     deliver 1 r1, wait 3000 ms
+    invoke r2     → busy.running.followed
+    invokeTimeout → resetting              stop waiting, reject r2, killProcess 1, wait 2000 ms
+    exited 1      → dormant                stop waiting, end r1 timeout
+    "
+  `)
+  expect(
+    story(...idle, invoke('r1'), invoke('r2'), overMemory(1), exited(1)),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)      → queued                 queueForStart
+    turn         → provisioning           provision
+    provisioned  → initializing           startProcess 1, wait 10000 ms
+    ready 1      → idle                   passTurn, stop waiting, reportReady
+    invoke r1    → busy.running.alone     deliver 1 r1, wait 3000 ms
+    invoke r2    → busy.running.followed
+    overMemory 1 → outOfMemory            stop waiting, reject r2, killProcess 1, wait 2000 ms
+    exited 1     → dormant                stop waiting, end r1 out of memory
+    "
+  `)
+})
+
+test('the next invocation has its time for itself', () => {
+  expect(
+    story(...idle, invoke('r1'), invoke('r2'), answered(1, 'r1'), 'invokeTimeout', exited(1)),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)       → queued                 queueForStart
+    turn          → provisioning           provision
+    provisioned   → initializing           startProcess 1, wait 10000 ms
+    ready 1       → idle                   passTurn, stop waiting, reportReady
+    invoke r1     → busy.running.alone     deliver 1 r1, wait 3000 ms
+    invoke r2     → busy.running.followed
+    answered 1 r1 → busy.running.alone     stop waiting, end r1 answer, deliver 1 r2, wait 3000 ms
+    invokeTimeout → resetting              stop waiting, killProcess 1, wait 2000 ms
+    exited 1      → dormant                stop waiting, end r2 timeout
+    "
+  `)
+})
+
+test('a sandbox that is reviving takes no second invocation', () => {
+  expect(story(...started, exited(1), invoke('r1'), invoke('r2'), ready(2))).toMatchInlineSnapshot(`
+    "
+    (start)     → queued              queueForStart
+    turn        → provisioning        provision
+    provisioned → initializing        startProcess 1, wait 10000 ms
+    exited 1    → dormant             passTurn, stop waiting, reportReady
+    invoke r1   → busy.reviving       wait 3000 ms, startProcess 2
+    invoke r2   → busy.reviving       reject r2
+    ready 2     → busy.running.alone  deliver 2 r1
     "
   `)
 })
@@ -74,14 +185,14 @@ test('an init that fails is done again inside the first invocation, and may succ
     story(...started, initFailed(1), exited(1), invoke('r1'), ready(2), answered(2, 'r1')),
   ).toMatchInlineSnapshot(`
     "
-    (start)       → queued         queueForStart
-    turn          → provisioning   provision
-    provisioned   → initializing   startProcess 1, wait 10000 ms
-    initFailed 1  → dormant        passTurn, stop waiting, killProcess 1, reportReady
-    exited 1      → dormant        ignored
-    invoke r1     → busy.reviving  wait 3000 ms, startProcess 2
-    ready 2       → busy.running   deliver 2 r1
-    answered 2 r1 → idle           stop waiting, end r1 answer
+    (start)       → queued              queueForStart
+    turn          → provisioning        provision
+    provisioned   → initializing        startProcess 1, wait 10000 ms
+    initFailed 1  → dormant             passTurn, stop waiting, killProcess 1, reportReady
+    exited 1      → dormant             ignored
+    invoke r1     → busy.reviving       wait 3000 ms, startProcess 2
+    ready 2       → busy.running.alone  deliver 2 r1
+    answered 2 r1 → idle                stop waiting, end r1 answer
     "
   `)
 })
@@ -129,14 +240,14 @@ test('an init inside an invocation gets no second helping of time for its handle
     story(...started, exited(1), invoke('r1'), ready(2), 'invokeTimeout', exited(2)),
   ).toMatchInlineSnapshot(`
     "
-    (start)       → queued         queueForStart
-    turn          → provisioning   provision
-    provisioned   → initializing   startProcess 1, wait 10000 ms
-    exited 1      → dormant        passTurn, stop waiting, reportReady
-    invoke r1     → busy.reviving  wait 3000 ms, startProcess 2
-    ready 2       → busy.running   deliver 2 r1
-    invokeTimeout → resetting      stop waiting, killProcess 2, wait 2000 ms
-    exited 2      → dormant        stop waiting, end r1 timeout
+    (start)       → queued              queueForStart
+    turn          → provisioning        provision
+    provisioned   → initializing        startProcess 1, wait 10000 ms
+    exited 1      → dormant             passTurn, stop waiting, reportReady
+    invoke r1     → busy.reviving       wait 3000 ms, startProcess 2
+    ready 2       → busy.running.alone  deliver 2 r1
+    invokeTimeout → resetting           stop waiting, killProcess 2, wait 2000 ms
+    exited 2      → dormant             stop waiting, end r1 timeout
     "
   `)
 })
@@ -147,15 +258,15 @@ test('a timeout kills the process, and its caller is told when it is gone', () =
     story(...idle, invoke('r1'), 'invokeTimeout', answered(1, 'r1'), exited(1), invoke('r2')),
   ).toMatchInlineSnapshot(`
     "
-    (start)       → queued         queueForStart
-    turn          → provisioning   provision
-    provisioned   → initializing   startProcess 1, wait 10000 ms
-    ready 1       → idle           passTurn, stop waiting, reportReady
-    invoke r1     → busy.running   deliver 1 r1, wait 3000 ms
-    invokeTimeout → resetting      stop waiting, killProcess 1, wait 2000 ms
-    answered 1 r1 → resetting      ignored
-    exited 1      → dormant        stop waiting, end r1 timeout
-    invoke r2     → busy.reviving  wait 3000 ms, startProcess 2
+    (start)       → queued              queueForStart
+    turn          → provisioning        provision
+    provisioned   → initializing        startProcess 1, wait 10000 ms
+    ready 1       → idle                passTurn, stop waiting, reportReady
+    invoke r1     → busy.running.alone  deliver 1 r1, wait 3000 ms
+    invokeTimeout → resetting           stop waiting, killProcess 1, wait 2000 ms
+    answered 1 r1 → resetting           ignored
+    exited 1      → dormant             stop waiting, end r1 timeout
+    invoke r2     → busy.reviving       wait 3000 ms, startProcess 2
     "
   `)
 })
@@ -176,19 +287,19 @@ test('the late answer of a process that was given up is not taken for the next i
     ),
   ).toMatchInlineSnapshot(`
     "
-    (start)       → queued         queueForStart
-    turn          → provisioning   provision
-    provisioned   → initializing   startProcess 1, wait 10000 ms
-    ready 1       → idle           passTurn, stop waiting, reportReady
-    invoke r1     → busy.running   deliver 1 r1, wait 3000 ms
-    exited 1      → dormant        stop waiting, end r1 exit
-    invoke r2     → busy.reviving  wait 3000 ms, startProcess 2
-    answered 1 r1 → busy.reviving  ignored
-    ready 1       → busy.reviving  ignored
-    ready 2       → busy.running   deliver 2 r2
-    answered 1 r2 → busy.running   ignored
-    answered 2 r1 → busy.running   ignored
-    answered 2 r2 → idle           stop waiting, end r2 answer
+    (start)       → queued              queueForStart
+    turn          → provisioning        provision
+    provisioned   → initializing        startProcess 1, wait 10000 ms
+    ready 1       → idle                passTurn, stop waiting, reportReady
+    invoke r1     → busy.running.alone  deliver 1 r1, wait 3000 ms
+    exited 1      → dormant             stop waiting, end r1 exit
+    invoke r2     → busy.reviving       wait 3000 ms, startProcess 2
+    answered 1 r1 → busy.reviving       ignored
+    ready 1       → busy.reviving       ignored
+    ready 2       → busy.running.alone  deliver 2 r2
+    answered 1 r2 → busy.running.alone  ignored
+    answered 2 r1 → busy.running.alone  ignored
+    answered 2 r2 → idle                stop waiting, end r2 answer
     "
   `)
 })
@@ -196,14 +307,14 @@ test('the late answer of a process that was given up is not taken for the next i
 test('a sandbox whose process dies while it is idle revives it for the next invocation', () => {
   expect(story(...idle, exited(1), reclaim, invoke('r1'), ready(2))).toMatchInlineSnapshot(`
     "
-    (start)     → queued         queueForStart
-    turn        → provisioning   provision
-    provisioned → initializing   startProcess 1, wait 10000 ms
-    ready 1     → idle           passTurn, stop waiting, reportReady
+    (start)     → queued              queueForStart
+    turn        → provisioning        provision
+    provisioned → initializing        startProcess 1, wait 10000 ms
+    ready 1     → idle                passTurn, stop waiting, reportReady
     exited 1    → dormant
-    reclaim     → dormant        reportFree
-    invoke r1   → busy.reviving  wait 3000 ms, startProcess 2
-    ready 2     → busy.running   deliver 2 r1
+    reclaim     → dormant             reportFree
+    invoke r1   → busy.reviving       wait 3000 ms, startProcess 2
+    ready 2     → busy.running.alone  deliver 2 r1
     "
   `)
 })
@@ -211,13 +322,13 @@ test('a sandbox whose process dies while it is idle revives it for the next invo
 test('an invocation that takes too much memory is ended when its process is gone', () => {
   expect(story(...idle, invoke('r1'), overMemory(1), exited(1))).toMatchInlineSnapshot(`
     "
-    (start)      → queued        queueForStart
-    turn         → provisioning  provision
-    provisioned  → initializing  startProcess 1, wait 10000 ms
-    ready 1      → idle          passTurn, stop waiting, reportReady
-    invoke r1    → busy.running  deliver 1 r1, wait 3000 ms
-    overMemory 1 → outOfMemory   stop waiting, killProcess 1, wait 2000 ms
-    exited 1     → dormant       stop waiting, end r1 out of memory
+    (start)      → queued              queueForStart
+    turn         → provisioning        provision
+    provisioned  → initializing        startProcess 1, wait 10000 ms
+    ready 1      → idle                passTurn, stop waiting, reportReady
+    invoke r1    → busy.running.alone  deliver 1 r1, wait 3000 ms
+    overMemory 1 → outOfMemory         stop waiting, killProcess 1, wait 2000 ms
+    exited 1     → dormant             stop waiting, end r1 out of memory
     "
   `)
 })
@@ -263,15 +374,15 @@ test('a sandbox says that it is free when it is, and nothing while it is busy', 
     story(...idle, reclaim, invoke('r1'), reclaim, answered(1, 'r1'), reclaim),
   ).toMatchInlineSnapshot(`
     "
-    (start)       → queued        queueForStart
-    turn          → provisioning  provision
-    provisioned   → initializing  startProcess 1, wait 10000 ms
-    ready 1       → idle          passTurn, stop waiting, reportReady
-    reclaim       → idle          reportFree
-    invoke r1     → busy.running  deliver 1 r1, wait 3000 ms
-    reclaim       → busy.running  ignored
-    answered 1 r1 → idle          stop waiting, end r1 answer
-    reclaim       → idle          reportFree
+    (start)       → queued              queueForStart
+    turn          → provisioning        provision
+    provisioned   → initializing        startProcess 1, wait 10000 ms
+    ready 1       → idle                passTurn, stop waiting, reportReady
+    reclaim       → idle                reportFree
+    invoke r1     → busy.running.alone  deliver 1 r1, wait 3000 ms
+    reclaim       → busy.running.alone  ignored
+    answered 1 r1 → idle                stop waiting, end r1 answer
+    reclaim       → idle                reportFree
     "
   `)
 })
@@ -347,15 +458,15 @@ test('a busy sandbox does not stop', () => {
     story(...idle, invoke('r1'), stop, answered(1, 'r1'), stop, exited(1)),
   ).toMatchInlineSnapshot(`
     "
-    (start)       → queued        queueForStart
-    turn          → provisioning  provision
-    provisioned   → initializing  startProcess 1, wait 10000 ms
-    ready 1       → idle          passTurn, stop waiting, reportReady
-    invoke r1     → busy.running  deliver 1 r1, wait 3000 ms
-    stop          → busy.running  ignored
-    answered 1 r1 → idle          stop waiting, end r1 answer
-    stop          → stopping      killProcess 1, wait 2000 ms
-    exited 1      → stopped       stop waiting, reportStopped stopped
+    (start)       → queued              queueForStart
+    turn          → provisioning        provision
+    provisioned   → initializing        startProcess 1, wait 10000 ms
+    ready 1       → idle                passTurn, stop waiting, reportReady
+    invoke r1     → busy.running.alone  deliver 1 r1, wait 3000 ms
+    stop          → busy.running.alone  ignored
+    answered 1 r1 → idle                stop waiting, end r1 answer
+    stop          → stopping            killProcess 1, wait 2000 ms
+    exited 1      → stopped             stop waiting, reportStopped stopped
     "
   `)
 })
@@ -373,24 +484,24 @@ test('a sandbox whose code cannot be had is gone', () => {
 test('a process that cannot be killed costs the sandbox', () => {
   expect(story(...idle, invoke('r1'), 'invokeTimeout', 'exitTimeout')).toMatchInlineSnapshot(`
     "
-    (start)       → queued        queueForStart
-    turn          → provisioning  provision
-    provisioned   → initializing  startProcess 1, wait 10000 ms
-    ready 1       → idle          passTurn, stop waiting, reportReady
-    invoke r1     → busy.running  deliver 1 r1, wait 3000 ms
-    invokeTimeout → resetting     stop waiting, killProcess 1, wait 2000 ms
-    exitTimeout   → stopped       stop waiting, end r1 timeout, reportStopped its process cannot be killed
+    (start)       → queued              queueForStart
+    turn          → provisioning        provision
+    provisioned   → initializing        startProcess 1, wait 10000 ms
+    ready 1       → idle                passTurn, stop waiting, reportReady
+    invoke r1     → busy.running.alone  deliver 1 r1, wait 3000 ms
+    invokeTimeout → resetting           stop waiting, killProcess 1, wait 2000 ms
+    exitTimeout   → stopped             stop waiting, end r1 timeout, reportStopped its process cannot be killed
     "
   `)
   expect(story(...idle, invoke('r1'), overMemory(1), 'exitTimeout')).toMatchInlineSnapshot(`
     "
-    (start)      → queued        queueForStart
-    turn         → provisioning  provision
-    provisioned  → initializing  startProcess 1, wait 10000 ms
-    ready 1      → idle          passTurn, stop waiting, reportReady
-    invoke r1    → busy.running  deliver 1 r1, wait 3000 ms
-    overMemory 1 → outOfMemory   stop waiting, killProcess 1, wait 2000 ms
-    exitTimeout  → stopped       stop waiting, end r1 out of memory, reportStopped its process cannot be killed
+    (start)      → queued              queueForStart
+    turn         → provisioning        provision
+    provisioned  → initializing        startProcess 1, wait 10000 ms
+    ready 1      → idle                passTurn, stop waiting, reportReady
+    invoke r1    → busy.running.alone  deliver 1 r1, wait 3000 ms
+    overMemory 1 → outOfMemory         stop waiting, killProcess 1, wait 2000 ms
+    exitTimeout  → stopped             stop waiting, end r1 out of memory, reportStopped its process cannot be killed
     "
   `)
   expect(story(...idle, stop, 'exitTimeout')).toMatchInlineSnapshot(`
