@@ -5,7 +5,7 @@
  *
  * - no sandbox runs two invocations at a time;
  * - no sandbox is held by two front ends, and never more seats are in use than the limit (`isExact`);
- * - every request comes to one end.
+ * - every request comes to one end, whether it waited for its seat here or was sent ahead to it.
  */
 import { type Host, host } from '../../actors/actor.ts'
 import { type PoolEvent, poolMachine } from '../../machines/pool.ts'
@@ -46,8 +46,11 @@ type Sandbox = {
   workerId: string
   state: 'queued' | 'starting' | 'idle' | 'busy'
   invocation: symbol | undefined
+  /** What waits behind the invocation that runs. */
+  next: Next | undefined
   usedAtMs: number
 }
+type Next = { requestId: string; begin: () => void; reject: () => void }
 type FrontEnd = { id: string; host: Host<typeof reservationsMachine>; isAlive: boolean }
 
 export function seatsWorld(chance: Chance, options: WorldOptions) {
@@ -59,7 +62,9 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
   const deadWorkers = new Set<string>()
   const frontEnds: FrontEnd[] = []
   /** By request: the seats on which front ends run invocations. */
-  const inUse = new Map<string, { frontEnd: string; seat: Seat }>()
+  const inUse = new Map<string, { frontEnd: string; seat: Seat; sinceMs: number }>()
+  /** By request: those that were sent ahead and wait there, also where nobody knows about the seat any more. */
+  const ahead = new Map<string, { frontEnd: string; seat: Seat }>()
   const usersOf = (sandboxId: string): string[] =>
     [...inUse.values()]
       .filter(({ seat }) => seat.sandboxId === sandboxId)
@@ -102,7 +107,13 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
       deliver('placement>pool', 'noRoom', answer({ type: 'noRoom', sandboxId }))
       return
     }
-    sandboxes.set(sandboxId, { workerId, state: 'queued', invocation: undefined, usedAtMs: 0 })
+    sandboxes.set(sandboxId, {
+      workerId,
+      state: 'queued',
+      invocation: undefined,
+      next: undefined,
+      usedAtMs: 0,
+    })
     deliver('placement>pool', 'placed', answer({ type: 'placed', sandboxId, workerId }))
     clock.setTimer(() => {
       const queued = sandboxes.get(sandboxId)
@@ -207,46 +218,74 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
     if (inUse.size > options.limit) broken.push(`${inUse.size} seats are in use`)
   }
   const want = (frontEnd: FrontEnd, requestId: string) => {
-    if (frontEnd.host.snapshot('p') === undefined) frontEnd.host.start('p', { askAgainMs: 200 })
+    if (frontEnd.host.snapshot('p') === undefined) {
+      frontEnd.host.start('p', { askAgainMs: 200, quickMs: 100 })
+    }
     frontEnd.host.send('p', { type: 'wanted', requestId })
   }
-  const run = (frontEnd: FrontEnd, requestId: string, seat: Seat) => {
+  const take = (frontEnd: FrontEnd, requestId: string, seat: Seat) => {
     const { sandboxId } = seat
     if (options.isExact && usersOf(sandboxId).length > 0) {
       broken.push(`${sandboxId} is given out while it is in use`)
     }
-    inUse.set(requestId, { frontEnd: frontEnd.id, seat })
+    inUse.set(requestId, { frontEnd: frontEnd.id, seat, sinceMs: clock.nowMs() })
     look()
-    deliver(`${frontEnd.id}>${seat.workerId}`, 'errand', () => {
-      const sandbox = sandboxes.get(sandboxId)
-      const back = (arrive: () => void) =>
-        deliver(`${seat.workerId}>${frontEnd.id}`, 'errand', () => {
-          if (!frontEnd.isAlive) return
-          if (inUse.get(requestId)?.seat !== seat) return
-          inUse.delete(requestId)
-          arrive()
-        })
-      if (sandbox === undefined || sandbox.state !== 'idle') {
-        if (options.isExact && sandbox?.state === 'busy')
-          broken.push(`${sandboxId} was to run two invocations`)
-        back(() => {
-          frontEnd.host.send('p', { type: 'lost', seat })
-          want(frontEnd, requestId)
-        })
-        return
-      }
+  }
+  const isMine = (requestId: string, seat: Seat) =>
+    inUse.get(requestId)?.seat === seat || ahead.get(requestId)?.seat === seat
+  const missed = (frontEnd: FrontEnd, requestId: string, seat: Seat) => {
+    ahead.delete(requestId)
+    if (inUse.delete(requestId)) frontEnd.host.send('p', { type: 'lost', seat })
+    want(frontEnd, requestId)
+  }
+  const answered = (frontEnd: FrontEnd, requestId: string, seat: Seat) => {
+    settle(requestId, 'done')
+    const used = inUse.get(requestId)
+    inUse.delete(requestId)
+    if (ahead.delete(requestId)) frontEnd.host.send('p', { type: 'withdrawn', requestId })
+    if (used === undefined) return
+    const tookMs = clock.nowMs() - used.sinceMs
+    frontEnd.host.send('p', { type: 'finished', seat, tookMs })
+  }
+  const send = (frontEnd: FrontEnd, requestId: string, seat: Seat, isAhead: boolean) => {
+    const { sandboxId, workerId } = seat
+    const back = (arrive: typeof answered) =>
+      deliver(`${workerId}>${frontEnd.id}`, 'errand', () => {
+        if (frontEnd.isAlive && isMine(requestId, seat)) arrive(frontEnd, requestId, seat)
+      })
+    const begin = (sandbox: Sandbox) => {
       const invocation = Symbol(requestId)
       sandbox.state = 'busy'
       sandbox.invocation = invocation
       clock.setTimer(() => {
         if (sandboxes.get(sandboxId)?.invocation !== invocation) return
+        const { next } = sandbox
         sandbox.state = 'idle'
+        sandbox.next = undefined
         sandbox.usedAtMs = clock.nowMs()
-        back(() => {
-          settle(requestId, 'done')
-          frontEnd.host.send('p', { type: 'finished', seat })
-        })
+        back(answered)
+        next?.begin()
       }, 1 + chance(300))
+    }
+    deliver(`${frontEnd.id}>${workerId}`, 'errand', () => {
+      const sandbox = sandboxes.get(sandboxId)
+      if (sandbox?.state === 'idle') begin(sandbox)
+      else if (isAhead && sandbox?.state === 'busy' && sandbox.next === undefined) {
+        sandbox.next = { requestId, begin: () => begin(sandbox), reject: () => back(missed) }
+      } else {
+        if (options.isExact && sandbox?.state === 'busy')
+          broken.push(`${sandboxId} was to run two invocations`)
+        back(missed)
+      }
+    })
+  }
+  const takeBack = (frontEnd: FrontEnd, requestId: string) => {
+    const { sandboxId, workerId } = ahead.get(requestId)?.seat ?? { sandboxId: '', workerId: '' }
+    deliver(`${frontEnd.id}>${workerId}`, 'takeBack', () => {
+      const sandbox = sandboxes.get(sandboxId)
+      if (sandbox?.next?.requestId !== requestId) return
+      sandbox.next.reject()
+      sandbox.next = undefined
     })
   }
   const openFrontEnd = (id: string): FrontEnd => {
@@ -258,7 +297,22 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
         clock,
         log,
         duties: {
-          seat: ({ requestId, seat }) => run(frontEnd, requestId, seat),
+          seat: ({ requestId, seat }) => {
+            take(frontEnd, requestId, seat)
+            send(frontEnd, requestId, seat, false)
+          },
+          sendAhead: ({ requestId, seat }) => {
+            ahead.set(requestId, { frontEnd: id, seat })
+            send(frontEnd, requestId, seat, true)
+          },
+          begin: ({ requestId }) => {
+            const seat = ahead.get(requestId)?.seat
+            if (seat === undefined) broken.push(`${requestId} begins and was not sent ahead`)
+            else take(frontEnd, requestId, seat)
+            ahead.delete(requestId)
+          },
+          callBack: ({ requestId }) => takeBack(frontEnd, requestId),
+          forsake: ({ requestId }) => takeBack(frontEnd, requestId),
           throttle: ({ requestId }) => settle(requestId, 'throttled'),
           redirect: ({ requestId }) => settle(requestId, 'redirected'),
           ask: ({ count }) => tell({ type: 'want', frontEnd: id, count }),
@@ -318,6 +372,12 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
         settle(requestId, 'failed')
         reservations.send('p', { type: 'lost', seat })
       }
+      for (const [requestId, { frontEnd, seat }] of ahead) {
+        if (frontEnd !== id || seat.workerId !== workerId) continue
+        ahead.delete(requestId)
+        settle(requestId, 'failed')
+        reservations.send('p', { type: 'withdrawn', requestId })
+      }
     }
   }
 
@@ -335,8 +395,9 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
       const requestId = `r${requests++}`
       want(frontEnd, requestId)
       clock.setTimer(() => {
-        const waits = frontEnd.host.snapshot('p')?.context.waiting.includes(requestId)
-        if (!frontEnd.isAlive || waits !== true) return
+        const { waiting = [], returned = [] } = frontEnd.host.snapshot('p')?.context ?? {}
+        const waits = waiting.includes(requestId) || returned.includes(requestId)
+        if (!frontEnd.isAlive || !waits) return
         frontEnd.host.send('p', { type: 'withdrawn', requestId })
         settle(requestId, 'withdrawn')
       }, RESERVATION_TIMEOUT_MS)
@@ -349,9 +410,13 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
         inUse.delete(requestId)
         settle(requestId, 'failed')
       }
-      for (const requestId of frontEnd.host.snapshot('p')?.context.waiting ?? []) {
+      for (const [requestId, { frontEnd: sender }] of ahead) {
+        if (sender !== frontEnd.id) continue
+        ahead.delete(requestId)
         settle(requestId, 'failed')
       }
+      const { waiting = [], returned = [] } = frontEnd.host.snapshot('p')?.context ?? {}
+      for (const requestId of [...returned, ...waiting]) settle(requestId, 'failed')
       frontEnd.host.forget('p')
       clock.setTimer(
         () => pool.snapshot('p') && pool.send('p', { type: 'frontEndGone', frontEnd: frontEnd.id }),
@@ -424,7 +489,7 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
     /** What should be nothing when everybody is gone. */
     left: () => ({
       sandboxes: [...sandboxes].map(([id, { state }]) => `${id} ${state}`),
-      inUse: [...inUse.keys()],
+      inUse: [...inUse.keys(), ...ahead.keys()],
       pool: pool.snapshot('p')?.context.ledger,
       frontEnds: frontEnds.flatMap(({ host: reservations }) => [...reservations.instances()]),
     }),
