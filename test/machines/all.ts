@@ -75,7 +75,7 @@ const inputs: [HostedMachine, unknown][] = [
     },
   ],
   [functionMachine, undefined],
-  [invocationMachine, { reservationTimeoutMs: 30_000, overdueMs: 1_000 }],
+  [invocationMachine, { reservationTimeoutMs: 30_000, overdueMs: 1_000, aheadMs: 50 }],
   [partitionMachine, { partition: 0, ttlMs: 15_000, renewEveryMs: 5_000, vacancyMs: 1_000 }],
   [peerMachine, { silenceMs: 900, secondLookMs: 300 }],
   [
@@ -105,7 +105,7 @@ const inputs: [HostedMachine, unknown][] = [
       ],
     },
   ],
-  [reservationsMachine, { askAgainMs: 200 }],
+  [reservationsMachine, { askAgainMs: 200, quickMs: 25 }],
   [sandboxMachine, { initTimeoutMs: 10_000, invokeTimeoutMs: 3_000, exitTimeoutMs: 2_000 }],
   [workerMachine, { memoryMb: 512, startsAtOnce: 2 }],
 ]
