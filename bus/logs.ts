@@ -158,7 +158,8 @@ export function openLogWriter(
       return dropped
     },
     write(functionName, entry) {
-      for (const text of pieces(entry.text)) append(functionName, { ...entry, text })
+      if (entry.text.length <= TEXT_CHARACTERS) append(functionName, entry)
+      else for (const text of pieces(entry.text)) append(functionName, { ...entry, text })
       timer ??= clock.setTimer(flush, flushEveryMs)
     },
     async close() {
@@ -176,7 +177,6 @@ const notice = (lost: number, atMs: number): LogEntry => ({
 })
 
 function pieces(text: string): string[] {
-  if (text.length <= TEXT_CHARACTERS) return [text]
   const found: string[] = []
   for (let from = 0; from < text.length; ) {
     let to = from + TEXT_CHARACTERS

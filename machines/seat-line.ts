@@ -58,10 +58,11 @@ export const aheadOf = ({ ahead }: Line, { sandboxId }: Seat): Ahead | undefined
 
 /** Puts an invocation in line: at the end, or where those stand who come back. */
 export function linedUp(line: Line, requestId: string): Partial<Line> {
+  if (line.ahead.every((each) => each.requestId !== requestId)) {
+    return { waiting: [...line.waiting, requestId] }
+  }
   const others = line.ahead.filter((each) => each.requestId !== requestId)
-  return others.length < line.ahead.length
-    ? { ahead: others, returned: [...line.returned, requestId] }
-    : { waiting: [...line.waiting, requestId] }
+  return { ahead: others, returned: [...line.returned, requestId] }
 }
 
 /** Without one who gave up or is at an end. */
@@ -92,8 +93,12 @@ export const givenUp = (line: Line, { sandboxId }: Seat): Partial<Line> => ({
 const mayBeOpen = ({ owed, leaving }: Line, { workerId }: Seat): boolean =>
   owed === 0 && !leaving.includes(workerId)
 
+const nothing: { line: Partial<Line>; orders: Order[] } = { line: {}, orders: [] }
+
 /** Gives out what can be given out. */
 export function served(line: Line): { line: Partial<Line>; orders: Order[] } {
+  // The most frequent case under load: all seats are busy, and somebody waits behind each.
+  if (line.free.length === 0 && line.open.length === 0) return nothing
   const orders: Order[] = []
   let { free, busy, open, ahead, returned, waiting } = line
   for (;;) {
