@@ -301,7 +301,7 @@ function assign(run: Run, assignment: Assignment, params: unknown): void {
             typeof value === 'function' ? value(at, params) : value,
           ]),
         )
-  run.context = Object.assign({}, run.context, partial)
+  run.context = { ...run.context, ...partial }
 }
 
 function actionCompiler(machine: HostedMachine): (action: unknown) => Act {

@@ -127,7 +127,7 @@ export function openReservations(binding: ReservationsBinding): Reservations {
       .map(({ pool, seat }) => ({ pool, ...seat, standing }))
     everyone((pool) => {
       if (!isThere(pool)) return
-      for (const { sandboxId, workerId } of reservations.snapshot(pool)?.context.free ?? []) {
+      for (const { sandboxId, workerId } of reservations.snapshot(pool)?.context.line.free ?? []) {
         found.push({ pool, sandboxId, workerId, standing })
       }
     })

@@ -56,11 +56,11 @@ export type ReservationsEvent =
   /** Another generation of the function serves now. */
   | { type: 'superseded' }
 
-type Context = ReservationsInput &
-  Line & {
-    /** The wish that the pool knows of. */
-    told: number
-  }
+type Context = ReservationsInput & {
+  line: Line
+  /** The wish that the pool knows of. */
+  told: number
+}
 
 const effects = {
   /** Gives an invocation its seat. */
@@ -91,36 +91,42 @@ const base = setup({
   actions: {
     ...effects,
     lineUp: assign(({ context, event }) =>
-      event.type === 'wanted' ? linedUp(context, event.requestId) : {},
+      event.type === 'wanted' ? { line: linedUp(context.line, event.requestId) } : {},
     ),
     strike: assign(({ context, event }) =>
-      event.type === 'withdrawn' || event.type === 'wanted' ? struck(context, event.requestId) : {},
+      event.type === 'withdrawn' || event.type === 'wanted'
+        ? { line: struck(context.line, event.requestId) }
+        : {},
     ),
     handOver: assign(({ context, event }) =>
-      event.type === 'finished' ? handedOver(context, event.seat, isQuick(context, event)) : {},
+      event.type === 'finished'
+        ? { line: handedOver(context.line, event.seat, isQuick(context, event)) }
+        : {},
     ),
     keepFree: assign(({ context, event }) =>
-      event.type === 'finished' ? freed(context, event.seat, isQuick(context, event)) : {},
+      event.type === 'finished'
+        ? { line: freed(context.line, event.seat, isQuick(context, event)) }
+        : {},
     ),
-    payOwed: assign(({ context }) => ({ owed: context.owed - 1 })),
+    payOwed: assign(({ context: { line } }) => ({ line: { ...line, owed: line.owed - 1 } })),
     giveUpSeat: assign(({ context, event }) => {
       if (event.type !== 'finished' && event.type !== 'lost') return {}
-      const owed = Math.min(context.owed, context.busy - 1)
-      return { ...givenUp(context, event.seat), owed }
+      return { line: givenUp(context.line, event.seat) }
     }),
-    rememberTold: assign(({ context }) => ({ told: wish(context) })),
+    rememberTold: assign(({ context }) => ({ told: wish(context.line) })),
   },
   guards: {
     hasNext: ({ context, event }) =>
-      event.type === 'finished' && aheadOf(context, event.seat) !== undefined,
-    hasNoneFree: ({ context }) => context.free.length === 0,
-    wishes: ({ context }) => wish(context) > 0,
-    isMoreThanTold: ({ context }) => context.free.length === 0 && wish(context) + 1 > context.told,
-    owes: ({ context }) => context.owed > 0,
+      event.type === 'finished' && aheadOf(context.line, event.seat) !== undefined,
+    hasNoneFree: ({ context }) => context.line.free.length === 0,
+    wishes: ({ context }) => wish(context.line) > 0,
+    isMoreThanTold: ({ context }) =>
+      context.line.free.length === 0 && wish(context.line) + 1 > context.told,
+    owes: ({ context }) => context.line.owed > 0,
     isOnLeavingWorker: ({ context, event }) =>
-      event.type === 'finished' && context.leaving.includes(event.seat.workerId),
+      event.type === 'finished' && context.line.leaving.includes(event.seat.workerId),
     isUnused: ({ context }) =>
-      context.free.length === 0 && context.busy === 0 && wish(context) === 0,
+      context.line.free.length === 0 && context.line.busy === 0 && wish(context.line) === 0,
   },
   delays: { askAgain: ({ context }) => context.askAgainMs },
 })
@@ -140,7 +146,7 @@ const beginNext = {
   }: {
     context: Context
     event: Extract<ReservationsEvent, { type: 'finished' }>
-  }) => ({ requestId: aheadOf(context, event.seat)?.requestId ?? '' }),
+  }) => ({ requestId: aheadOf(context.line, event.seat)?.requestId ?? '' }),
 }
 
 const machine = base
@@ -148,9 +154,9 @@ const machine = base
     actions: {
       /** Who stands in line gets what there is. */
       serve: base.enqueueActions(({ context, enqueue }) => {
-        const { line, orders } = served(context)
+        const { line, orders } = served(context.line)
         if (orders.length === 0) return
-        enqueue.assign(line)
+        enqueue.assign({ line })
         for (const { type, ...params } of orders) enqueue({ type, params } as never)
       }),
       keepGranted: assign(({ context, event }) => {
@@ -158,76 +164,91 @@ const machine = base
         const seats = event.seats.map((seat) => ({ ...plain(seat), isOld: false, isQuick: false }))
         return {
           // The one named first is the first one taken.
-          free: [...context.free, ...seats.reverse()],
+          line: { ...context.line, free: [...context.line.free, ...seats.reverse()] },
           told: Math.max(0, context.told - seats.length),
         }
       }),
       /** Those who came last are refused: the others were within the limit when they came. */
       throttleLast: base.enqueueActions(({ context, event, enqueue }) => {
         if (event.type !== 'throttled') return
-        const { line, orders, refused } = cut(context, event.keep)
+        const { line, orders, refused } = cut(context.line, event.keep)
         for (const requestId of refused) {
           enqueue({ type: 'throttle', params: { requestId, reason: event.reason } })
         }
         for (const { type, ...params } of orders) enqueue({ type, params } as never)
-        enqueue.assign({ ...line, told: Math.min(wish(context), event.keep) })
+        enqueue.assign({ line, told: Math.min(wish(context.line), event.keep) })
       }),
       /** Nobody can tell what became of who was sent ahead there. */
       forsakeNext: base.enqueueActions(({ context, event, enqueue }) => {
         if (event.type !== 'lost') return
-        const next = aheadOf(context, event.seat)
+        const next = aheadOf(context.line, event.seat)
         if (next === undefined) return
-        enqueue.assign(struck(context, next.requestId))
+        enqueue.assign({ line: struck(context.line, next.requestId) })
         enqueue({ type: 'forsake', params: { requestId: next.requestId } })
       }),
       returnRecalled: base.enqueueActions(({ context, event, enqueue }) => {
         if (event.type !== 'recalled') return
-        const seats = context.free.slice(0, event.count).map(plain)
+        const seats = context.line.free.slice(0, event.count).map(plain)
         if (seats.length > 0) enqueue({ type: 'giveBack', params: { seats } })
         enqueue.assign({
-          free: context.free.slice(seats.length),
-          owed: Math.min(context.busy, event.count - seats.length),
-          // Until they are back nobody is sent ahead to what is to be given back.
-          open: [],
+          line: {
+            ...context.line,
+            free: context.line.free.slice(seats.length),
+            owed: Math.min(context.line.busy, event.count - seats.length),
+            // Until they are back nobody is sent ahead to what is to be given back.
+            open: [],
+          },
         })
       }),
       returnOld: base.enqueueActions(({ context, enqueue }) => {
-        const seats = context.free.filter(({ isOld }) => isOld).map(plain)
+        const seats = context.line.free.filter(({ isOld }) => isOld).map(plain)
         if (seats.length > 0) enqueue({ type: 'giveBack', params: { seats } })
         enqueue.assign({
-          free: context.free
-            .filter(({ isOld }) => !isOld)
-            .map((seat) => ({ ...seat, isOld: true })),
+          line: {
+            ...context.line,
+            free: context.line.free
+              .filter(({ isOld }) => !isOld)
+              .map((seat) => ({ ...seat, isOld: true })),
+          },
         })
       }),
       returnAll: base.enqueueActions(({ context, enqueue }) => {
-        if (context.free.length > 0) {
-          enqueue({ type: 'giveBack', params: { seats: context.free.map(plain) } })
+        if (context.line.free.length > 0) {
+          enqueue({ type: 'giveBack', params: { seats: context.line.free.map(plain) } })
         }
-        for (const requestId of [...context.returned, ...context.waiting]) {
+        for (const requestId of [...context.line.returned, ...context.line.waiting]) {
           enqueue({ type: 'redirect', params: { requestId } })
         }
-        enqueue.assign({ free: [], open: [], returned: [], waiting: [] })
+        enqueue.assign({ line: { ...context.line, free: [], open: [], returned: [], waiting: [] } })
       }),
       returnFromWorker: base.enqueueActions(({ context, event, enqueue }) => {
         if (event.type !== 'workerDraining') return
         const isThere = ({ workerId }: Seat) => workerId === event.workerId
-        const seats = context.free.filter(isThere).map(plain)
+        const seats = context.line.free.filter(isThere).map(plain)
         if (seats.length > 0) enqueue({ type: 'giveBack', params: { seats } })
         enqueue.assign({
-          free: context.free.filter((seat) => !isThere(seat)),
-          open: context.open.filter((seat) => !isThere(seat)),
-          leaving: [...context.leaving.filter((id) => id !== event.workerId), event.workerId],
+          line: {
+            ...context.line,
+            free: context.line.free.filter((seat) => !isThere(seat)),
+            open: context.line.open.filter((seat) => !isThere(seat)),
+            leaving: [
+              ...context.line.leaving.filter((id) => id !== event.workerId),
+              event.workerId,
+            ],
+          },
         })
       }),
       forgetWorker: assign(({ context, event }) =>
         event.type === 'workerGone'
           ? {
-              free: context.free.filter(({ workerId }) => workerId !== event.workerId),
-              open: context.open.filter(({ workerId }) => workerId !== event.workerId),
-              // Their invocations know it themselves.
-              ahead: context.ahead.filter(({ seat }) => seat.workerId !== event.workerId),
-              leaving: context.leaving.filter((id) => id !== event.workerId),
+              line: {
+                ...context.line,
+                free: context.line.free.filter(({ workerId }) => workerId !== event.workerId),
+                open: context.line.open.filter(({ workerId }) => workerId !== event.workerId),
+                // Their invocations know it themselves.
+                ahead: context.line.ahead.filter(({ seat }) => seat.workerId !== event.workerId),
+                leaving: context.line.leaving.filter((id) => id !== event.workerId),
+              },
             }
           : {},
       ),
@@ -235,7 +256,7 @@ const machine = base
   })
   .createMachine({
     id: 'reservations',
-    context: ({ input }) => ({ ...emptyLine, ...input, told: 0 }),
+    context: ({ input }) => ({ ...input, line: emptyLine, told: 0 }),
     initial: 'content',
     on: {
       wanted: { actions: ['lineUp', 'serve'] },

@@ -57,35 +57,40 @@ export const aheadOf = ({ ahead }: Line, { sandboxId }: Seat): Ahead | undefined
   ahead.find(({ seat }) => seat.sandboxId === sandboxId)
 
 /** Puts an invocation in line: at the end, or where those stand who come back. */
-export function linedUp(line: Line, requestId: string): Partial<Line> {
+export function linedUp(line: Line, requestId: string): Line {
   if (line.ahead.every((each) => each.requestId !== requestId)) {
-    return { waiting: [...line.waiting, requestId] }
+    return { ...line, waiting: [...line.waiting, requestId] }
   }
   const others = line.ahead.filter((each) => each.requestId !== requestId)
-  return { ahead: others, returned: [...line.returned, requestId] }
+  return { ...line, ahead: others, returned: [...line.returned, requestId] }
 }
 
 /** Without one who gave up or is at an end. */
-export const struck = (line: Line, requestId: string): Partial<Line> => ({
+export const struck = (line: Line, requestId: string): Line => ({
+  ...line,
   ahead: line.ahead.filter((each) => each.requestId !== requestId),
   returned: line.returned.filter((each) => each !== requestId),
   waiting: line.waiting.filter((each) => each !== requestId),
 })
 
 /** The one who was sent ahead has the seat now, and the place behind it is open if the one before was quick. */
-export const handedOver = (line: Line, seat: Seat, isQuick: boolean): Partial<Line> => ({
+export const handedOver = (line: Line, seat: Seat, isQuick: boolean): Line => ({
+  ...line,
   ahead: line.ahead.filter((each) => each.seat.sandboxId !== seat.sandboxId),
   open: isQuick && mayBeOpen(line, seat) ? [...line.open, plain(seat)] : line.open,
 })
 
 /** A busy seat has come back. */
-export const freed = (line: Line, seat: Seat, isQuick: boolean): Partial<Line> => ({
+export const freed = (line: Line, seat: Seat, isQuick: boolean): Line => ({
   ...givenUp(line, seat),
+  owed: line.owed,
   free: [...line.free, { ...plain(seat), isOld: false, isQuick }],
 })
 
 /** A busy seat that is ours no longer. */
-export const givenUp = (line: Line, { sandboxId }: Seat): Partial<Line> => ({
+export const givenUp = (line: Line, { sandboxId }: Seat): Line => ({
+  ...line,
+  owed: Math.min(line.owed, line.busy - 1),
   busy: line.busy - 1,
   open: line.open.filter((seat) => seat.sandboxId !== sandboxId),
 })
@@ -93,12 +98,10 @@ export const givenUp = (line: Line, { sandboxId }: Seat): Partial<Line> => ({
 const mayBeOpen = ({ owed, leaving }: Line, { workerId }: Seat): boolean =>
   owed === 0 && !leaving.includes(workerId)
 
-const nothing: { line: Partial<Line>; orders: Order[] } = { line: {}, orders: [] }
-
 /** Gives out what can be given out. */
-export function served(line: Line): { line: Partial<Line>; orders: Order[] } {
+export function served(line: Line): { line: Line; orders: Order[] } {
   // The most frequent case under load: all seats are busy, and somebody waits behind each.
-  if (line.free.length === 0 && line.open.length === 0) return nothing
+  if (line.free.length === 0 && line.open.length === 0) return { line, orders: [] }
   const orders: Order[] = []
   let { free, busy, open, ahead, returned, waiting } = line
   for (;;) {
@@ -126,7 +129,7 @@ export function served(line: Line): { line: Partial<Line>; orders: Order[] } {
     orders.push(...called.orders)
     ahead = called.ahead
   }
-  return { line: { free, busy, open, ahead, returned, waiting }, orders }
+  return { line: { ...line, free, busy, open, ahead, returned, waiting }, orders }
 }
 
 /** Calls back so many of those sent ahead, longest first. */
@@ -144,16 +147,14 @@ function calledBack(ahead: Ahead[], count: number): { ahead: Ahead[]; orders: Or
  * Only so many may go on waiting, those who came first. Whoever stands at a seat is called back, and is refused like
  * everybody else if that was in time.
  */
-export function cut(
-  line: Line,
-  keep: number,
-): { line: Partial<Line>; orders: Order[]; refused: string[] } {
+export function cut(line: Line, keep: number): { line: Line; orders: Order[]; refused: string[] } {
   const standing = [...line.returned, ...line.waiting]
   const kept = Math.max(0, keep - line.ahead.length)
   const tooMany = line.ahead.slice(keep)
   const { ahead, orders } = calledBack(tooMany, tooMany.length)
   return {
     line: {
+      ...line,
       ahead: [...line.ahead.slice(0, keep), ...ahead],
       returned: line.returned.slice(0, kept),
       waiting: line.waiting.slice(0, Math.max(0, kept - line.returned.length)),

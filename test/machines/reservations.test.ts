@@ -706,22 +706,22 @@ test('every request is seated, throttled, redirected or withdrawn exactly once; 
           }
           if (type === 'reportLost') expect(ours.delete(seat.sandboxId)).toBe(true)
         }
-        const { context } = life.snapshot
-        expect(context.busy).toBe(busy.length)
-        expect(context.owed).toBeGreaterThanOrEqual(0)
-        expect(context.owed).toBeLessThanOrEqual(busy.length)
-        expect(context.told).toBeGreaterThanOrEqual(0)
-        expect([...context.returned, ...context.waiting].sort()).toEqual([...waiting].sort())
-        expect(context.ahead.map(({ requestId }) => requestId).sort()).toEqual(
+        const { line, told } = life.snapshot.context
+        expect(line.busy).toBe(busy.length)
+        expect(line.owed).toBeGreaterThanOrEqual(0)
+        expect(line.owed).toBeLessThanOrEqual(busy.length)
+        expect(told).toBeGreaterThanOrEqual(0)
+        expect([...line.returned, ...line.waiting].sort()).toEqual([...waiting].sort())
+        expect(line.ahead.map(({ requestId }) => requestId).sort()).toEqual(
           [...ahead.values()].sort(),
         )
-        expect(context.free.length > 0 && waiting.length > 0).toBe(false)
+        expect(line.free.length > 0 && waiting.length > 0).toBe(false)
       }
       const play = (step: Step, choice: number) => {
         if (life.isOver) return
         if (typeof step !== 'string') {
           if (step.type === 'workerGone') {
-            for (const { sandboxId } of life.snapshot.context.free) {
+            for (const { sandboxId } of life.snapshot.context.line.free) {
               ours.delete(sandboxId)
               dead.add(sandboxId)
             }

@@ -207,7 +207,9 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
       ({ id, host: reservations, isAlive }) =>
         isAlive &&
         (usersOf(sandboxId).includes(id) ||
-          reservations.snapshot('p')?.context.free.some((seat) => seat.sandboxId === sandboxId)),
+          reservations
+            .snapshot('p')
+            ?.context.line.free.some((seat) => seat.sandboxId === sandboxId)),
     )
   const look = () => {
     if (!options.isExact) return
@@ -330,7 +332,7 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
     const used = [...inUse.values()].flatMap(({ frontEnd, seat }) =>
       frontEnd === id ? [seat] : [],
     )
-    const free = frontEnd.host.snapshot('p')?.context.free ?? []
+    const free = frontEnd.host.snapshot('p')?.context.line.free ?? []
     const seats = [...used, ...free].map(({ sandboxId, workerId }) => ({ sandboxId, workerId }))
     toPool(id, { type: 'holding', frontEnd: id, owner, audit, seats })
   }
@@ -395,7 +397,7 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
       const requestId = `r${requests++}`
       want(frontEnd, requestId)
       clock.setTimer(() => {
-        const { waiting = [], returned = [] } = frontEnd.host.snapshot('p')?.context ?? {}
+        const { waiting = [], returned = [] } = frontEnd.host.snapshot('p')?.context.line ?? {}
         const waits = waiting.includes(requestId) || returned.includes(requestId)
         if (!frontEnd.isAlive || !waits) return
         frontEnd.host.send('p', { type: 'withdrawn', requestId })
@@ -415,7 +417,7 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
         ahead.delete(requestId)
         settle(requestId, 'failed')
       }
-      const { waiting = [], returned = [] } = frontEnd.host.snapshot('p')?.context ?? {}
+      const { waiting = [], returned = [] } = frontEnd.host.snapshot('p')?.context.line ?? {}
       for (const requestId of [...returned, ...waiting]) settle(requestId, 'failed')
       frontEnd.host.forget('p')
       clock.setTimer(
