@@ -3,6 +3,7 @@
  *
  * Source: lambda-semantics.md §2.3 and Appendix A.
  */
+import { hexOf } from '../bus/code.ts'
 import { checkInput, type Input } from '../edges/aws/constraints.ts'
 import { isRefusal, type Refusal, refuse } from '../edges/aws/errors.ts'
 import { functionConfiguration, listedFunction } from '../edges/aws/function-configuration.ts'
@@ -232,7 +233,6 @@ async function takeCode(
   return dryRun ? describePackage(zip) : storePackage(code, zip)
 }
 
-const hexOf = (base64: string): string => Buffer.from(base64, 'base64').toString('hex')
 const byName = (one: FunctionRecord, other: FunctionRecord) => (one.name < other.name ? -1 : 1)
 
 const makeMarker = (name: string): string => Buffer.from(name).toString('base64')

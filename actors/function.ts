@@ -4,7 +4,7 @@
  */
 import type { ActorStore } from '../bus/actor-store.ts'
 import type { Bus, Clock, Log } from '../bus/bus.ts'
-import type { Code } from '../bus/code.ts'
+import { type Code, hexOf } from '../bus/code.ts'
 import type { DurableInbox } from '../bus/durable-inbox.ts'
 import type { Functions } from '../bus/functions.ts'
 import * as subjects from '../bus/subjects.ts'
@@ -104,5 +104,3 @@ export function openFunctionActors(binding: FunctionActorsBinding): FunctionActo
     },
   }
 }
-
-const hexOf = (base64: string): string => Buffer.from(base64, 'base64').toString('hex')

@@ -17,6 +17,8 @@ export type Errand = {
   clientContext?: string | undefined
   /** Whether the caller wants the end of the log. */
   tail?: true | undefined
+  /** Whether it may wait for the invocation that the sandbox is busy with. */
+  ahead?: true | undefined
 }
 
 /** How it ended, beside the payload. `missed`: the sandbox did not take it; nothing has run. */

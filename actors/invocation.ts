@@ -27,7 +27,7 @@ import type { Seat } from '../machines/reservations.ts'
 import { type Host, host } from './actor.ts'
 import { endingOf, errandHeaders } from './invocation-message.ts'
 import { poolOf } from './pool-messages.ts'
-import type { Reservations } from './reservations.ts'
+import { QUICK_MS, type Reservations } from './reservations.ts'
 
 export type Invocations = {
   host: Host<typeof invocationMachine>
@@ -74,8 +74,8 @@ type InHand = {
   begunAtMs: number
 }
 
-/** Twice what a seat's last invocation may have taken for another to be sent ahead to it (actors/reservations.ts). */
-const AHEAD_MS = 50
+/** Whoever waits longer stands behind one that is not quick after all. */
+const AHEAD_MS = 2 * QUICK_MS
 /** DESIGN §6: an answer or an error before the function's deadline + 1 s. */
 const OVERDUE_MS = 1_000
 const LATEST = '$LATEST'
@@ -139,7 +139,7 @@ export function openInvocations(binding: InvocationsBinding): Invocations {
       },
       reserve: ({ pool }, requestId) => reservations.want(pool, requestId),
       withdraw: ({ pool }, requestId) => reservations.withdraw(pool, requestId),
-      invoke: ({ seat }, requestId) => send(requestId, seat),
+      invoke: ({ seat, isAhead }, requestId) => send(requestId, seat, isAhead),
       answer: (_, requestId) => {
         const { reply, request } = taken(requestId)
         if (reply === undefined) throw new Error('answered without an answer')
@@ -171,7 +171,7 @@ export function openInvocations(binding: InvocationsBinding): Invocations {
     },
   })
 
-  const send = (requestId: string, { workerId, sandboxId }: Seat): void => {
+  const send = (requestId: string, { workerId, sandboxId }: Seat, isAhead: boolean): void => {
     const it = taken(requestId)
     const { request } = it
     it.begunAtMs = clock.monotonicMs()
@@ -181,6 +181,7 @@ export function openInvocations(binding: InvocationsBinding): Invocations {
       traceId: request.traceId,
       clientContext: request.clientContext,
       ...(request.logType === 'Tail' ? { tail: true } : {}),
+      ...(isAhead ? { ahead: true } : {}),
     })
     const subject = subjects.sandbox(workerId, sandboxId, 'invoke')
     const payload = payloadOrEmptyObject(request.payload)

@@ -55,7 +55,7 @@ const ASK_AGAIN_MS = 200
  * What a seat's last invocation may have taken for the next to be sent ahead. What that saves, one way to a worker and back,
  * counts for quick functions; the longer one takes, the longer somebody might stand behind it.
  */
-const QUICK_MS = 25
+export const QUICK_MS = 25
 
 export function openReservations(binding: ReservationsBinding): Reservations {
   const { bus, frontEndId, partitions, clock, log } = binding

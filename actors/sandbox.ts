@@ -6,6 +6,7 @@
  * the table here and pass by the machine.
  */
 import type { Bus, Clock, Log, Msg } from '../bus/bus.ts'
+import { hexOf } from '../bus/code.ts'
 import type { LogWriter } from '../bus/logs.ts'
 import {
   endLine,
@@ -19,18 +20,13 @@ import {
 } from '../edges/log-lines.ts'
 import type { MemoryWatch } from '../edges/memory-watch.ts'
 import type { PackageCache } from '../edges/package-cache.ts'
-import { runtimeExited, timedOut } from '../edges/runtime-errors.ts'
-import {
-  type RuntimeAnswer,
-  type RuntimeExit,
-  type RuntimeProcess,
-  startRuntime,
-} from '../edges/runtime-process.ts'
+import { type RuntimeProcess, startRuntime } from '../edges/runtime-process.ts'
 import { sandboxEnvironment } from '../edges/sandbox-environment.ts'
 import type { Generation } from '../machines/function.ts'
 import { type InvocationEnd, sandboxMachine } from '../machines/sandbox.ts'
 import { type Host, host } from './actor.ts'
 import { type Ending, type Errand, endingHeaders } from './invocation-message.ts'
+import { outcomeOf, type Told } from './invocation-outcome.ts'
 import { tellPool } from './pool-messages.ts'
 
 /** What a sandbox is made for. */
@@ -92,7 +88,7 @@ type Offer = {
   deliveredAtMs: number | undefined
 }
 
-type Sandbox = {
+type Sandbox = Told & {
   order: SandboxOrder
   logStream: string
   taskRoot: string
@@ -100,9 +96,6 @@ type Sandbox = {
   /** Time of the init that has not been reported with an invocation yet. */
   initDurationMs: number | undefined
   startedAtMs: number
-  answer: RuntimeAnswer | undefined
-  initError: { payload: Uint8Array; errorType: string } | undefined
-  exit: RuntimeExit | undefined
   maxMemoryBytes: number
   /** When it was last made, given an event, or done with one. */
   usedAtMs: number
@@ -304,7 +297,8 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
     const { message, tail, deliveredAtMs } = offered(requestId)
     // An init that failed inside the invocation never got to START.
     if (deliveredAtMs === undefined) write(sandbox, requestId, startLine(requestId, VERSION))
-    const { payload, isError, failure } = outcomeOf(sandbox, how, requestId)
+    const { timeoutSeconds } = sandbox.order.generation.settings
+    const { payload, isError, failure } = outcomeOf(sandbox, how, requestId, timeoutSeconds)
     const outcome = isError ? 'error' : 'result'
     // The caller is answered before its log is written, unless the log's end is a part of the answer.
     if (tail === undefined) respond(message, payload, { how: outcome })
@@ -357,7 +351,8 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
       }
       const tail = errand.tail === true ? logTail() : undefined
       offers.set(errand.requestId, { errand, message, tail, deliveredAtMs: undefined })
-      sandboxes.send(sandboxId, { type: 'invoke', requestId: errand.requestId })
+      const { requestId, ahead } = errand
+      sandboxes.send(sandboxId, { type: 'invoke', requestId, isAhead: ahead === true })
     },
     takeBack(sandboxId, requestId) {
       const offer = offers.get(requestId)
@@ -396,42 +391,3 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
 
 const outermost = (value: string | object): string =>
   typeof value === 'string' ? value : (Object.keys(value)[0] ?? '')
-
-/** What the caller gets, and what REPORT says of it. */
-function outcomeOf(
-  { answer, initError, exit, order }: Sandbox,
-  how: InvocationEnd,
-  requestId: string,
-): { payload: Uint8Array; isError: boolean; failure?: NonNullable<Report['failure']> } {
-  const failed = ({ payload, errorType }: { payload: string; errorType: string }) => ({
-    payload: Buffer.from(payload),
-    isError: true,
-    failure: { status: 'error' as const, errorType },
-  })
-  switch (how) {
-    case 'answer':
-      if (answer === undefined) throw new Error('answered without an answer')
-      return { payload: answer.payload, isError: answer.kind === 'error' }
-    case 'timeout': {
-      const { payload } = timedOut(requestId, order.generation.settings.timeoutSeconds * 1000)
-      return { payload: Buffer.from(payload), isError: true, failure: { status: 'timeout' } }
-    }
-    case 'init error':
-      if (initError === undefined) throw new Error('init failed without an error')
-      return {
-        payload: initError.payload,
-        isError: true,
-        failure: { status: 'error', errorType: initError.errorType },
-      }
-    case 'exit':
-      return failed(runtimeExited(requestId, exit ?? { code: null, signal: null }))
-    case 'out of memory':
-      // The caller is told of the signal, the log of its reason: lambda-semantics.md §1.5.
-      return {
-        ...failed(runtimeExited(requestId, { code: null, signal: 'SIGKILL' })),
-        failure: { status: 'error', errorType: 'Runtime.OutOfMemory' },
-      }
-  }
-}
-
-const hexOf = (base64: string): string => Buffer.from(base64, 'base64').toString('hex')

@@ -128,7 +128,9 @@ export function openWorker(binding: WorkerBinding): Worker {
     bus.subscribe(subjects.anySandbox(workerId), (message) => {
       const [, , , , sandboxId = '', event] = subjects.tokens(message.subject)
       if (event === 'takeBack') {
-        sandboxes.takeBack(sandboxId, message.string())
+        const requestId = message.string()
+        if (requestId === '') workers.hear(workerId, undefined)
+        else sandboxes.takeBack(sandboxId, requestId)
         return
       }
       if (event !== 'invoke') {

@@ -22,7 +22,7 @@ const toIdle: SandboxEvent[] = [
 ]
 /** One invocation, as a sandbox lives it: two steps, of which the first starts a timer and the second ends it. */
 const cycle: SandboxEvent[] = [
-  { type: 'invoke', requestId: 'r' },
+  { type: 'invoke', requestId: 'r', isAhead: false },
   { type: 'answered', run: 1, requestId: 'r' },
 ]
 

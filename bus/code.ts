@@ -41,6 +41,9 @@ export type Code = {
   remove(sha256: string): Promise<void>
 }
 
+/** AWS writes a package's SHA-256 in base64, we name it in hexadecimal digits. */
+export const hexOf = (base64: string): string => Buffer.from(base64, 'base64').toString('hex')
+
 /** What is stored about a package. Source: ADR-20, object info. */
 type Meta = {
   name: string

@@ -50,7 +50,10 @@ export const place = 'lambus.placement.place'
 
 /** `lambus.worker.<id>.provision`: asks one worker to start a sandbox; it answers whether it has room. */
 export const provision = (workerId: string) => `lambus.worker.${token(workerId)}.provision`
-/** `lambus.worker.<id>.sandbox.<sandbox>.<event>`: body of `invoke` = the event's JSON; it answers with the result. */
+/**
+ * `lambus.worker.<id>.sandbox.<sandbox>.<event>`: body of `invoke` = the event's JSON; it answers with the result. Body of
+ * `takeBack` = a request id.
+ */
 export const sandbox = (workerId: string, sandboxId: string, event: string) =>
   `lambus.worker.${token(workerId)}.sandbox.${token(sandboxId)}.${token(event)}`
 export const anySandbox = (workerId: string) => `lambus.worker.${token(workerId)}.sandbox.*.*`

@@ -10,9 +10,9 @@
  *
  * Sent ahead it waits at its worker for the one before it in the same sandbox; until it begins, it can come back (`missed`).
  *
- * At most once: an invocation goes back to `reserving` only while it is certain that no sandbox has seen it (nobody was
- * there to hear it, or the worker says that the sandbox did not take it, or gives it back). Once a worker may have started it, it is answered or
- * it fails; it is never started again.
+ * At most once: an invocation goes back to `reserving` only while it is certain that nothing of it has run (nobody was there
+ * to hear it, or the worker says that the sandbox did not take it, or gives it back). Once a worker may have started it, it
+ * is answered or it fails; it is never started again.
  */
 import { assign, setup } from 'xstate'
 import { effect, withEffects } from './effect.ts'
@@ -69,7 +69,7 @@ const effects = {
   reserve: effect<{ pool: string }>(),
   withdraw: effect<{ pool: string }>(),
   /** Hands it to the sandbox; ends in `answered`, `missed`, or nothing. */
-  invoke: effect<{ seat: Seat }>(),
+  invoke: effect<{ seat: Seat; isAhead: boolean }>(),
   /** Asks the worker to give it back; it says `missed` if it has not begun, and nothing otherwise. */
   takeBack: effect<{ seat: Seat }>(),
   /** Hands the result to the caller. */
@@ -89,10 +89,10 @@ const seatOf = ({ seat }: Context): Seat => {
   return seat
 }
 
-const invoke = {
+const invoke = (isAhead: boolean) => ({
   type: 'invoke' as const,
-  params: ({ context }: { context: Context }) => ({ seat: seatOf(context) }),
-}
+  params: ({ context }: { context: Context }) => ({ seat: seatOf(context), isAhead }),
+})
 
 const takeBack = {
   type: 'takeBack' as const,
@@ -146,8 +146,8 @@ const machine = setup({
         'Waiting for a sandbox: a free one at once, else whichever is first, returned or new.',
       entry: { type: 'reserve', params: ({ context }) => ({ pool: context.pool }) },
       on: {
-        seated: { target: 'invoking', actions: ['rememberSeat', invoke] },
-        sentAhead: { target: 'ahead', actions: ['rememberSeat', invoke] },
+        seated: { target: 'invoking', actions: ['rememberSeat', invoke(false)] },
+        sentAhead: { target: 'ahead', actions: ['rememberSeat', invoke(true)] },
         moved: 'resolving',
         throttled: {
           target: 'refused',

@@ -157,7 +157,7 @@ const machine = base
         const { line, orders } = served(context.line)
         if (orders.length === 0) return
         enqueue.assign({ line })
-        for (const { type, ...params } of orders) enqueue({ type, params } as never)
+        for (const order of orders) enqueue(order)
       }),
       keepGranted: assign(({ context, event }) => {
         if (event.type !== 'granted') return {}
@@ -175,7 +175,7 @@ const machine = base
         for (const requestId of refused) {
           enqueue({ type: 'throttle', params: { requestId, reason: event.reason } })
         }
-        for (const { type, ...params } of orders) enqueue({ type, params } as never)
+        for (const order of orders) enqueue(order)
         enqueue.assign({ line, told: Math.min(wish(context.line), event.keep) })
       }),
       /** Nobody can tell what became of who was sent ahead there. */

@@ -9,8 +9,8 @@
  *                                            ▼
  *                              busy.reviving ──ready──▶ busy.running
  *
- * While it is busy it takes one invocation more, which begins when the one in hand is answered. Until then it can be taken
- * back, and it goes back by itself when the one in hand ends in any other way: nothing of it has run.
+ * While it is busy it takes one invocation more if that was sent ahead, which begins when the one in hand is answered. Until
+ * then it can be taken back, and it goes back by itself when the one in hand ends in any other way: nothing of it has run.
  *
  * A sandbox outlives its process. When init fails or takes too long, when the runtime dies, and after a timeout, the
  * sandbox is `dormant`: its /tmp is kept, its globals are gone, and the next invocation initialises it again, on that
@@ -30,8 +30,8 @@ export type SandboxEvent =
   | { type: 'unprovisioned'; reason: string }
   | { type: 'ready'; run: number }
   | { type: 'initFailed'; run: number }
-  /** While it is busy: the next one, one at most. */
-  | { type: 'invoke'; requestId: string }
+  /** `isAhead`: it may wait for the one in hand, one at most; any other is for a sandbox that is free. */
+  | { type: 'invoke'; requestId: string; isAhead: boolean }
   /** The next one is wanted back, if it has not begun. */
   | { type: 'takeBack'; requestId: string }
   | { type: 'answered'; run: number; requestId: string }
@@ -111,6 +111,7 @@ const base = setup({
       event.type === 'answered' &&
       event.run === context.run &&
       event.requestId === context.requestId,
+    isAhead: ({ event }) => event.type === 'invoke' && event.isAhead,
     isNext: ({ context, event }) => event.type === 'takeBack' && event.requestId === context.next,
   },
   delays: {
@@ -243,7 +244,7 @@ const machine = base
               alone: {
                 description: 'Nothing else is in hand.',
                 on: {
-                  invoke: { target: 'followed', actions: 'takeNext' },
+                  invoke: { guard: 'isAhead', target: 'followed', actions: 'takeNext' },
                   answered: {
                     guard: 'isInHand',
                     target: '#sandbox.idle',

@@ -31,10 +31,10 @@ export type Line = {
   leaving: string[]
 }
 
+/** What the machine asks for, as the effects of those names. */
 export type Order =
-  | { type: 'seat'; requestId: string; seat: Seat }
-  | { type: 'sendAhead'; requestId: string; seat: Seat }
-  | { type: 'callBack'; requestId: string }
+  | { type: 'seat' | 'sendAhead'; params: { requestId: string; seat: Seat } }
+  | { type: 'callBack'; params: { requestId: string } }
 
 export const emptyLine: Line = {
   free: [],
@@ -108,7 +108,7 @@ export function served(line: Line): { line: Line; orders: Order[] } {
     const seat = free.at(-1)
     const requestId = returned[0] ?? waiting[0]
     if (seat === undefined || requestId === undefined) break
-    orders.push({ type: 'seat', requestId, seat: plain(seat) })
+    orders.push({ type: 'seat', params: { requestId, seat: plain(seat) } })
     free = free.slice(0, -1)
     busy += 1
     if (seat.isQuick && mayBeOpen(line, seat)) open = [...open, plain(seat)]
@@ -119,7 +119,7 @@ export function served(line: Line): { line: Line; orders: Order[] } {
     const [seat] = open
     const [requestId] = waiting
     if (seat === undefined || requestId === undefined) break
-    orders.push({ type: 'sendAhead', requestId, seat })
+    orders.push({ type: 'sendAhead', params: { requestId, seat } })
     open = open.slice(1)
     waiting = waiting.slice(1)
     ahead = [...ahead, { requestId, seat, isCalledBack: false }]
@@ -137,7 +137,7 @@ function calledBack(ahead: Ahead[], count: number): { ahead: Ahead[]; orders: Or
   const orders: Order[] = []
   const after = ahead.map((each) => {
     if (each.isCalledBack || orders.length >= count) return each
-    orders.push({ type: 'callBack', requestId: each.requestId })
+    orders.push({ type: 'callBack', params: { requestId: each.requestId } })
     return { ...each, isCalledBack: true }
   })
   return { ahead: after, orders }

@@ -21,6 +21,8 @@ const { byteLength, from: bufferFrom } = Buffer
 const { exit, env, resourceUsage } = process
 const now = Date.now
 const nextTurn = setImmediate
+const toNumber = Number
+const percentEncoded = encodeURIComponent
 
 // AWS Lambda quotas, "Invocation payload (response)", as its own error text has it.
 const responseLimitBytes = 6_291_556
@@ -88,10 +90,10 @@ function awaitInvocation(handler) {
 /** @param {Handler} handler @param {import('./channel.cjs').Frame} frame */
 async function run(handler, frame) {
   startedMs = now()
-  const context = contextOf(frame.meta)
-  requestId = context.awsRequestId
+  const lines = frame.meta.split('\n')
+  requestId = lines[0] ?? ''
   try {
-    const result = await handler(parse(frame.payload), context)
+    const result = await handler(parse(frame.payload), contextOf(lines))
     // A rejection that nobody handles ends the process before the next turn, where an answer would hide it.
     nextTurn(finish, handler, result)
   } catch (error) {
@@ -135,7 +137,7 @@ function answerError(described) {
 }
 
 /** @param {string | undefined} text */
-const ascii = (text) => (text === undefined ? '' : encodeURIComponent(String(text).toWellFormed()))
+const ascii = (text) => (text === undefined ? '' : percentEncoded(`${text}`.toWellFormed()))
 
 /** @param {number} kind @param {string} meta @param {string} payload */
 function write(kind, meta, payload) {
@@ -176,16 +178,16 @@ let isTraced = true
 
 /**
  * The handler's second argument, its keys in AWS's order.
- * @param {string} meta a line each: request id, deadline, ARN; trace id and client context (base64) may be empty
+ * @param {string[]} lines of the frame's meta: request id, deadline, ARN; trace id and client context (base64) may be empty
  */
-function contextOf(meta) {
-  const [id = '', deadline, arn = '', traceId = '', clientContext = ''] = meta.split('\n')
+function contextOf(lines) {
+  const [id = '', deadline, arn = '', traceId = '', clientContext = ''] = lines
   if (traceId !== '') env[traceKey] = traceId
   else if (isTraced) delete env[traceKey]
   isTraced = traceId !== ''
   return new Context(
     id,
-    Number(deadline),
+    toNumber(deadline),
     arn,
     isTraced ? traceId : undefined,
     clientContext === '' ? undefined : parse(bufferFrom(clientContext, 'base64').toString()),

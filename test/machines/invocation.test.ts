@@ -2,10 +2,10 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type InvocationEvent, invocationMachine } from '../../machines/invocation.ts'
 import { live } from './life.ts'
-import { storyOf } from './story.ts'
+import { byName, storyOf } from './story.ts'
 
 const input = { reservationTimeoutMs: 30_000, overdueMs: 1_000, aheadMs: 50 }
-const story = storyOf(invocationMachine, input)
+const story = storyOf(invocationMachine, input, byName)
 
 const resolved: InvocationEvent = { type: 'resolved', pool: 'f:g1', timeoutMs: 3_000 }
 const movedTo: InvocationEvent = { type: 'resolved', pool: 'f:g2', timeoutMs: 5_000 }
@@ -134,7 +134,7 @@ test('an invocation that was sent ahead begins when the one before it has ended'
     "
     (start)            → resolving  resolve
     resolved f:g1 3000 → reserving  reserve f:g1, wait 30000 ms
-    sentAhead s1/w1    → ahead      stop waiting, invoke s1/w1, wait 50 ms
+    sentAhead s1/w1    → ahead      stop waiting, invoke s1/w1 ahead, wait 50 ms
     begun              → invoking   stop waiting, wait 4000 ms
     answered           → answered   stop waiting, leave f:g1 s1/w1, answer
     "
@@ -148,7 +148,7 @@ test('an invocation that was sent ahead is asked back when it waits too long or 
     "
     (start)            → resolving  resolve
     resolved f:g1 3000 → reserving  reserve f:g1, wait 30000 ms
-    sentAhead s1/w1    → ahead      stop waiting, invoke s1/w1, wait 50 ms
+    sentAhead s1/w1    → ahead      stop waiting, invoke s1/w1 ahead, wait 50 ms
     patience           → ahead      stop waiting, takeBack s1/w1, wait 50 ms
     calledBack         → ahead      takeBack s1/w1
     missed             → reserving  stop waiting, reserve f:g1, wait 30000 ms
@@ -164,7 +164,7 @@ test('an invocation that was sent ahead to a seat that is lost is answered, come
     "
     (start)            → resolving  resolve
     resolved f:g1 3000 → reserving  reserve f:g1, wait 30000 ms
-    sentAhead s1/w1    → ahead      stop waiting, invoke s1/w1, wait 50 ms
+    sentAhead s1/w1    → ahead      stop waiting, invoke s1/w1 ahead, wait 50 ms
     forsaken           → forsaken   stop waiting, takeBack s1/w1, wait 4000 ms
     answered           → answered   stop waiting, answer
     "
@@ -173,7 +173,7 @@ test('an invocation that was sent ahead to a seat that is lost is answered, come
     "
     (start)            → resolving  resolve
     resolved f:g1 3000 → reserving  reserve f:g1, wait 30000 ms
-    sentAhead s1/w1    → ahead      stop waiting, invoke s1/w1, wait 50 ms
+    sentAhead s1/w1    → ahead      stop waiting, invoke s1/w1 ahead, wait 50 ms
     forsaken           → forsaken   stop waiting, takeBack s1/w1, wait 4000 ms
     missed             → reserving  stop waiting, reserve f:g1, wait 30000 ms
     seated s2/w1       → invoking   stop waiting, invoke s2/w1, wait 4000 ms
@@ -183,7 +183,7 @@ test('an invocation that was sent ahead to a seat that is lost is answered, come
     "
     (start)            → resolving  resolve
     resolved f:g1 3000 → reserving  reserve f:g1, wait 30000 ms
-    sentAhead s1/w1    → ahead      stop waiting, invoke s1/w1, wait 50 ms
+    sentAhead s1/w1    → ahead      stop waiting, invoke s1/w1 ahead, wait 50 ms
     forsaken           → forsaken   stop waiting, takeBack s1/w1, wait 4000 ms
     overdue            → failed     stop waiting, fail overdue
     "
@@ -192,7 +192,7 @@ test('an invocation that was sent ahead to a seat that is lost is answered, come
     "
     (start)            → resolving  resolve
     resolved f:g1 3000 → reserving  reserve f:g1, wait 30000 ms
-    sentAhead s1/w1    → ahead      stop waiting, invoke s1/w1, wait 50 ms
+    sentAhead s1/w1    → ahead      stop waiting, invoke s1/w1 ahead, wait 50 ms
     forsaken           → forsaken   stop waiting, takeBack s1/w1, wait 4000 ms
     workerGone w1      → failed     stop waiting, fail worker gone
     "
@@ -201,7 +201,7 @@ test('an invocation that was sent ahead to a seat that is lost is answered, come
     "
     (start)            → resolving  resolve
     resolved f:g1 3000 → reserving  reserve f:g1, wait 30000 ms
-    sentAhead s1/w1    → ahead      stop waiting, invoke s1/w1, wait 50 ms
+    sentAhead s1/w1    → ahead      stop waiting, invoke s1/w1 ahead, wait 50 ms
     workerGone w1      → failed     stop waiting, fail worker gone, withdraw f:g1
     "
   `)

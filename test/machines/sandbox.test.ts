@@ -2,10 +2,10 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type SandboxEvent, sandboxMachine } from '../../machines/sandbox.ts'
 import { live } from './life.ts'
-import { storyOf } from './story.ts'
+import { byName, storyOf } from './story.ts'
 
 const input = { initTimeoutMs: 10_000, invokeTimeoutMs: 3_000, exitTimeoutMs: 2_000 }
-const story = storyOf(sandboxMachine, input)
+const story = storyOf(sandboxMachine, input, byName)
 
 const turn: SandboxEvent = { type: 'turn' }
 const provisioned: SandboxEvent = { type: 'provisioned' }
@@ -15,7 +15,8 @@ const ready = (run: number): SandboxEvent => ({ type: 'ready', run })
 const initFailed = (run: number): SandboxEvent => ({ type: 'initFailed', run })
 const exited = (run: number): SandboxEvent => ({ type: 'exited', run })
 const overMemory = (run: number): SandboxEvent => ({ type: 'overMemory', run })
-const invoke = (requestId: string): SandboxEvent => ({ type: 'invoke', requestId })
+const invoke = (requestId: string): SandboxEvent => ({ type: 'invoke', requestId, isAhead: false })
+const ahead = (requestId: string): SandboxEvent => ({ type: 'invoke', requestId, isAhead: true })
 const takeBack = (requestId: string): SandboxEvent => ({ type: 'takeBack', requestId })
 const answered = (run: number, requestId: string): SandboxEvent => ({
   type: 'answered',
@@ -24,6 +25,7 @@ const answered = (run: number, requestId: string): SandboxEvent => ({
 })
 const started = [turn, provisioned]
 const idle = [...started, ready(1)]
+const followed = [...idle, invoke('r1'), ahead('r2')]
 
 test('a sandbox waits for its turn, initialises, and runs one invocation after the other', () => {
   expect(
@@ -44,18 +46,18 @@ test('a sandbox waits for its turn, initialises, and runs one invocation after t
 
 test('a sandbox that is busy takes one invocation more, and begins it when the first is answered', () => {
   expect(
-    story(...idle, invoke('r1'), invoke('r2'), invoke('r3'), answered(1, 'r1'), answered(1, 'r2')),
+    story(...followed, ahead('r3'), answered(1, 'r1'), answered(1, 'r2')),
   ).toMatchInlineSnapshot(`
     "
-    (start)       → queued                 queueForStart
-    turn          → provisioning           provision
-    provisioned   → initializing           startProcess 1, wait 10000 ms
-    ready 1       → idle                   passTurn, stop waiting, reportReady
-    invoke r1     → busy.running.alone     deliver 1 r1, wait 3000 ms
-    invoke r2     → busy.running.followed
-    invoke r3     → busy.running.followed  reject r3
-    answered 1 r1 → busy.running.alone     stop waiting, end r1 answer, deliver 1 r2, wait 3000 ms
-    answered 1 r2 → idle                   stop waiting, end r2 answer
+    (start)         → queued                 queueForStart
+    turn            → provisioning           provision
+    provisioned     → initializing           startProcess 1, wait 10000 ms
+    ready 1         → idle                   passTurn, stop waiting, reportReady
+    invoke r1       → busy.running.alone     deliver 1 r1, wait 3000 ms
+    invoke r2 ahead → busy.running.followed
+    invoke r3 ahead → busy.running.followed  reject r3
+    answered 1 r1   → busy.running.alone     stop waiting, end r1 answer, deliver 1 r2, wait 3000 ms
+    answered 1 r2   → idle                   stop waiting, end r2 answer
     "
   `)
 })
@@ -63,105 +65,124 @@ test('a sandbox that is busy takes one invocation more, and begins it when the f
 test('the next invocation goes back when it is wanted back, but not once it has begun', () => {
   expect(
     story(
-      ...idle,
-      invoke('r1'),
-      invoke('r2'),
+      ...followed,
       takeBack('r1'),
       takeBack('r2'),
-      invoke('r3'),
+      ahead('r3'),
       answered(1, 'r1'),
       takeBack('r3'),
       answered(1, 'r3'),
     ),
   ).toMatchInlineSnapshot(`
     "
-    (start)       → queued                 queueForStart
-    turn          → provisioning           provision
-    provisioned   → initializing           startProcess 1, wait 10000 ms
-    ready 1       → idle                   passTurn, stop waiting, reportReady
-    invoke r1     → busy.running.alone     deliver 1 r1, wait 3000 ms
-    invoke r2     → busy.running.followed
-    takeBack r1   → busy.running.followed  ignored
-    takeBack r2   → busy.running.alone     reject r2
-    invoke r3     → busy.running.followed
-    answered 1 r1 → busy.running.alone     stop waiting, end r1 answer, deliver 1 r3, wait 3000 ms
-    takeBack r3   → busy.running.alone     ignored
-    answered 1 r3 → idle                   stop waiting, end r3 answer
+    (start)         → queued                 queueForStart
+    turn            → provisioning           provision
+    provisioned     → initializing           startProcess 1, wait 10000 ms
+    ready 1         → idle                   passTurn, stop waiting, reportReady
+    invoke r1       → busy.running.alone     deliver 1 r1, wait 3000 ms
+    invoke r2 ahead → busy.running.followed
+    takeBack r1     → busy.running.followed  ignored
+    takeBack r2     → busy.running.alone     reject r2
+    invoke r3 ahead → busy.running.followed
+    answered 1 r1   → busy.running.alone     stop waiting, end r1 answer, deliver 1 r3, wait 3000 ms
+    takeBack r3     → busy.running.alone     ignored
+    answered 1 r3   → idle                   stop waiting, end r3 answer
     "
   `)
 })
 
 // DESIGN §6: at most once: nothing of it has run, so its caller may look for another sandbox.
 test('the next invocation goes back when the one before it is not answered', () => {
-  expect(story(...idle, invoke('r1'), invoke('r2'), exited(1))).toMatchInlineSnapshot(`
+  expect(story(...followed, exited(1))).toMatchInlineSnapshot(`
     "
-    (start)     → queued                 queueForStart
-    turn        → provisioning           provision
-    provisioned → initializing           startProcess 1, wait 10000 ms
-    ready 1     → idle                   passTurn, stop waiting, reportReady
-    invoke r1   → busy.running.alone     deliver 1 r1, wait 3000 ms
-    invoke r2   → busy.running.followed
-    exited 1    → dormant                stop waiting, reject r2, end r1 exit
-    "
-  `)
-  expect(
-    story(...idle, invoke('r1'), invoke('r2'), 'invokeTimeout', exited(1)),
-  ).toMatchInlineSnapshot(`
-    "
-    (start)       → queued                 queueForStart
-    turn          → provisioning           provision
-    provisioned   → initializing           startProcess 1, wait 10000 ms
-    ready 1       → idle                   passTurn, stop waiting, reportReady
-    invoke r1     → busy.running.alone     deliver 1 r1, wait 3000 ms
-    invoke r2     → busy.running.followed
-    invokeTimeout → resetting              stop waiting, reject r2, killProcess 1, wait 2000 ms
-    exited 1      → dormant                stop waiting, end r1 timeout
+    (start)         → queued                 queueForStart
+    turn            → provisioning           provision
+    provisioned     → initializing           startProcess 1, wait 10000 ms
+    ready 1         → idle                   passTurn, stop waiting, reportReady
+    invoke r1       → busy.running.alone     deliver 1 r1, wait 3000 ms
+    invoke r2 ahead → busy.running.followed
+    exited 1        → dormant                stop waiting, reject r2, end r1 exit
     "
   `)
-  expect(
-    story(...idle, invoke('r1'), invoke('r2'), overMemory(1), exited(1)),
-  ).toMatchInlineSnapshot(`
+  expect(story(...followed, 'invokeTimeout', exited(1))).toMatchInlineSnapshot(`
     "
-    (start)      → queued                 queueForStart
-    turn         → provisioning           provision
-    provisioned  → initializing           startProcess 1, wait 10000 ms
-    ready 1      → idle                   passTurn, stop waiting, reportReady
-    invoke r1    → busy.running.alone     deliver 1 r1, wait 3000 ms
-    invoke r2    → busy.running.followed
-    overMemory 1 → outOfMemory            stop waiting, reject r2, killProcess 1, wait 2000 ms
-    exited 1     → dormant                stop waiting, end r1 out of memory
+    (start)         → queued                 queueForStart
+    turn            → provisioning           provision
+    provisioned     → initializing           startProcess 1, wait 10000 ms
+    ready 1         → idle                   passTurn, stop waiting, reportReady
+    invoke r1       → busy.running.alone     deliver 1 r1, wait 3000 ms
+    invoke r2 ahead → busy.running.followed
+    invokeTimeout   → resetting              stop waiting, reject r2, killProcess 1, wait 2000 ms
+    exited 1        → dormant                stop waiting, end r1 timeout
+    "
+  `)
+  expect(story(...followed, overMemory(1), exited(1))).toMatchInlineSnapshot(`
+    "
+    (start)         → queued                 queueForStart
+    turn            → provisioning           provision
+    provisioned     → initializing           startProcess 1, wait 10000 ms
+    ready 1         → idle                   passTurn, stop waiting, reportReady
+    invoke r1       → busy.running.alone     deliver 1 r1, wait 3000 ms
+    invoke r2 ahead → busy.running.followed
+    overMemory 1    → outOfMemory            stop waiting, reject r2, killProcess 1, wait 2000 ms
+    exited 1        → dormant                stop waiting, end r1 out of memory
     "
   `)
 })
 
 test('the next invocation has its time for itself', () => {
-  expect(
-    story(...idle, invoke('r1'), invoke('r2'), answered(1, 'r1'), 'invokeTimeout', exited(1)),
-  ).toMatchInlineSnapshot(`
+  expect(story(...followed, answered(1, 'r1'), 'invokeTimeout', exited(1))).toMatchInlineSnapshot(`
     "
-    (start)       → queued                 queueForStart
-    turn          → provisioning           provision
-    provisioned   → initializing           startProcess 1, wait 10000 ms
-    ready 1       → idle                   passTurn, stop waiting, reportReady
-    invoke r1     → busy.running.alone     deliver 1 r1, wait 3000 ms
-    invoke r2     → busy.running.followed
-    answered 1 r1 → busy.running.alone     stop waiting, end r1 answer, deliver 1 r2, wait 3000 ms
-    invokeTimeout → resetting              stop waiting, killProcess 1, wait 2000 ms
-    exited 1      → dormant                stop waiting, end r2 timeout
+    (start)         → queued                 queueForStart
+    turn            → provisioning           provision
+    provisioned     → initializing           startProcess 1, wait 10000 ms
+    ready 1         → idle                   passTurn, stop waiting, reportReady
+    invoke r1       → busy.running.alone     deliver 1 r1, wait 3000 ms
+    invoke r2 ahead → busy.running.followed
+    answered 1 r1   → busy.running.alone     stop waiting, end r1 answer, deliver 1 r2, wait 3000 ms
+    invokeTimeout   → resetting              stop waiting, killProcess 1, wait 2000 ms
+    exited 1        → dormant                stop waiting, end r2 timeout
+    "
+  `)
+})
+
+test('a sandbox that is busy rejects an invocation that was not sent ahead', () => {
+  expect(story(...idle, invoke('r1'), invoke('r2'), answered(1, 'r1'))).toMatchInlineSnapshot(`
+    "
+    (start)       → queued              queueForStart
+    turn          → provisioning        provision
+    provisioned   → initializing        startProcess 1, wait 10000 ms
+    ready 1       → idle                passTurn, stop waiting, reportReady
+    invoke r1     → busy.running.alone  deliver 1 r1, wait 3000 ms
+    invoke r2     → busy.running.alone  reject r2
+    answered 1 r1 → idle                stop waiting, end r1 answer
+    "
+  `)
+})
+
+test('an invocation that was sent ahead begins at once in a sandbox that is free', () => {
+  expect(story(...idle, ahead('r1'), answered(1, 'r1'))).toMatchInlineSnapshot(`
+    "
+    (start)         → queued              queueForStart
+    turn            → provisioning        provision
+    provisioned     → initializing        startProcess 1, wait 10000 ms
+    ready 1         → idle                passTurn, stop waiting, reportReady
+    invoke r1 ahead → busy.running.alone  deliver 1 r1, wait 3000 ms
+    answered 1 r1   → idle                stop waiting, end r1 answer
     "
   `)
 })
 
 test('a sandbox that is reviving takes no second invocation', () => {
-  expect(story(...started, exited(1), invoke('r1'), invoke('r2'), ready(2))).toMatchInlineSnapshot(`
+  expect(story(...started, exited(1), invoke('r1'), ahead('r2'), ready(2))).toMatchInlineSnapshot(`
     "
-    (start)     → queued              queueForStart
-    turn        → provisioning        provision
-    provisioned → initializing        startProcess 1, wait 10000 ms
-    exited 1    → dormant             passTurn, stop waiting, reportReady
-    invoke r1   → busy.reviving       wait 3000 ms, startProcess 2
-    invoke r2   → busy.reviving       reject r2
-    ready 2     → busy.running.alone  deliver 2 r1
+    (start)         → queued              queueForStart
+    turn            → provisioning        provision
+    provisioned     → initializing        startProcess 1, wait 10000 ms
+    exited 1        → dormant             passTurn, stop waiting, reportReady
+    invoke r1       → busy.reviving       wait 3000 ms, startProcess 2
+    invoke r2 ahead → busy.reviving       reject r2
+    ready 2         → busy.running.alone  deliver 2 r1
     "
   `)
 })
@@ -530,12 +551,21 @@ const anyEvent: fc.Arbitrary<SandboxEvent | 'a timer rings'> = fc.oneof(
     .nat(4)
     .chain((run) => fc.constantFrom(ready(run), initFailed(run), exited(run), overMemory(run))),
   fc.nat(3).map((number) => invoke(`r${number}`)),
+  fc.nat(3).chain((number) => fc.constantFrom(ahead(`r${number}`), takeBack(`r${number}`))),
   fc.tuple(fc.nat(4), fc.nat(3)).map(([run, number]) => answered(run, `r${number}`)),
 )
 
+/** By chance alone a sandbox is rarely ready, and hardly ever followed. */
+const anyLife = fc
+  .tuple(
+    fc.constantFrom<SandboxEvent[]>([], started, idle, followed),
+    fc.array(anyEvent, { maxLength: 60 }),
+  )
+  .map(([beginning, events]) => [...beginning, ...events])
+
 test('whatever happens, each invocation taken is ended once or rejected, and a stop ends the sandbox', () => {
   fc.assert(
-    fc.property(fc.array(anyEvent, { maxLength: 60 }), (events) => {
+    fc.property(anyLife, (events) => {
       const life = live(sandboxMachine, input)
       let starts = 0
       let turns = 1
@@ -561,9 +591,10 @@ test('whatever happens, each invocation taken is ended once or rejected, and a s
         } else if (timer !== undefined) check(life.ringTimer(timer))
         expect(life.timers.size).toBeLessThanOrEqual(1)
         expect(starts).toBe(life.snapshot.context.run)
-        // One in hand while busy, none otherwise.
+        // One in hand while busy, or two, and none otherwise.
         const isBusy = /busy|resetting|outOfMemory/.test(life.state)
-        expect(inHand.length).toBe(isBusy ? 1 : 0)
+        const isFollowed = life.state === 'busy.running.followed'
+        expect(inHand.length).toBe(isFollowed ? 2 : isBusy ? 1 : 0)
       }
       for (let steps = 0; steps < 10 && !life.isOver; steps++) {
         check(life.take(stop))

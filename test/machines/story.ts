@@ -14,6 +14,12 @@ import { live, type Taken, type Timer } from './life.ts'
 /** How a value is printed; undefined: as usual. `key` is the name of the parameter or of the event's field. */
 export type Shorten = (key: string, value: unknown) => string | undefined
 
+/** Flags by their names, where they hold: `ahead` for `isAhead: true`. */
+export const byName: Shorten = (key, value) => {
+  if (typeof value !== 'boolean') return undefined
+  return value ? key.replace(/^is(.)/, (_, first: string) => first.toLowerCase()) : ''
+}
+
 type Line = { event: string; state: string; asked: string }
 
 /**
