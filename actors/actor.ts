@@ -21,6 +21,7 @@ import type {
   SnapshotFrom,
 } from 'xstate'
 import type { Clock, Log } from '../bus/bus.ts'
+import { FleetingMap } from '../bus/fleeting-map.ts'
 import type { EffectTable } from '../machines/effect.ts'
 import { type Asked, type HostedMachine, isIgnored, stepper } from './step.ts'
 import { timersOf } from './timers.ts'
@@ -87,7 +88,7 @@ export function host<Machine extends HostedMachine>(
   { duties, clock, log, ended, reloading = false }: Binding<Machine>,
 ): Host<Machine> {
   const steps = stepper(machine)
-  const instances = new Map<string, Instance<Machine>>()
+  const instances = new FleetingMap<Instance<Machine>>()
   const watchers = new Set<(step: StepSeen) => void>()
   const waiting: { instance: string; event: EventObject }[] = []
   const counts: Counts = { steps: 0, deadLetters: 0, malformed: 0, failures: 0 }

@@ -6,6 +6,7 @@
  * and one back.
  */
 import type { Bus, Clock, Log, Msg } from '../bus/bus.ts'
+import { FleetingMap } from '../bus/fleeting-map.ts'
 import * as subjects from '../bus/subjects.ts'
 import {
   isRefusal,
@@ -83,7 +84,7 @@ const nothing = () => {}
 
 export function openInvocations(binding: InvocationsBinding): Invocations {
   const { bus, clock, log, place, functions, reservations } = binding
-  const inHand = new Map<string, InHand>()
+  const inHand = new FleetingMap<InHand>()
   const whenIdle: (() => void)[] = []
 
   const taken = (requestId: string): InHand => {

@@ -7,6 +7,7 @@
  */
 import type { Bus, Clock, Log, Msg } from '../bus/bus.ts'
 import { hexOf } from '../bus/code.ts'
+import { FleetingMap } from '../bus/fleeting-map.ts'
 import type { LogWriter } from '../bus/logs.ts'
 import {
   endLine,
@@ -114,7 +115,7 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
   const { bus, workerId, partitions, clock, log, logs, packages, memory } = binding
   const table = new Map<string, Sandbox>()
   /** By request id. */
-  const offers = new Map<string, Offer>()
+  const offers = new FleetingMap<Offer>()
 
   const of = (sandboxId: string): Sandbox => {
     const found = table.get(sandboxId)

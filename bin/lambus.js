@@ -12,6 +12,7 @@ import * as nodeModule from 'node:module'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { setFlagsFromString } from 'node:v8'
 
 const floor = 24
 /** Set from one start to the next: whoever else opened a channel to us means something else by closing it. */
@@ -26,6 +27,9 @@ async function run() {
   const { XDG_CACHE_HOME, NODE_COMPILE_CACHE } = process.env
   const cache = XDG_CACHE_HOME || join(homedir(), '.cache')
   nodeModule.enableCompileCache(NODE_COMPILE_CACHE ?? join(cache, 'lambus', 'compile'))
+  // Otherwise V8 learns from a busy moment that some objects live long, and makes their like in the old generation from
+  // then on. What an invocation makes lives for milliseconds.
+  setFlagsFromString('--no-allocation-site-pretenuring')
   dieWithLauncher()
   const source = fileURLToPath(new URL('../cli/lambus.ts', import.meta.url))
   const built = fileURLToPath(new URL('../dist/cli/lambus.js', import.meta.url))

@@ -12,6 +12,7 @@
  */
 import { createInbox, type Msg, type MsgHdrs, type NatsConnection } from 'nats'
 import type { Bus, Log } from './bus.ts'
+import { FleetingMap } from './fleeting-map.ts'
 import type { Gate } from './gate.ts'
 
 export type Questions = Pick<Bus, 'ask' | 'request' | 'askAll'> & {
@@ -29,7 +30,7 @@ export function openQuestions(
   const { gate, log, publish, guarded } = options
   const inbox = createInbox(options.inboxPrefix)
   /** By reply subject. Hears an answer, or undefined when no answer can come any more. */
-  const open = new Map<string, (answer: Msg | undefined) => void>()
+  const open = new FleetingMap<(answer: Msg | undefined) => void>()
   let asked = 0
 
   nats.subscribe(`${inbox}.*`, {
@@ -116,7 +117,7 @@ export function openQuestions(
         }
       }),
     close() {
-      for (const end of [...open.values()]) end(undefined)
+      for (const reply of [...open.keys()]) open.get(reply)?.(undefined)
     },
   }
 }
