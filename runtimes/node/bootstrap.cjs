@@ -28,8 +28,8 @@ const percentEncoded = encodeURIComponent
 const responseLimitBytes = 6_291_556
 const fromHostFd = 3
 const toHostFd = 4
-// Reading the high-water mark takes 3 to 40 µs, so quick invocations in a row share one.
-const memoryReadingMs = 100
+// A look at the process itself takes 5 to 50 µs, so quick invocations in a row share one.
+const lookMs = 100
 const quickMs = 5
 const momentMs = 10
 const orphanCheckMs = 1_000
@@ -110,7 +110,7 @@ function finish(handler, result) {
     return fail(handler, error)
   }
   if (tooLarge(answer)) answerError(responseTooLarge)
-  else write(toHost.result, `${requestId}\n${maxMemoryBytes()}`, answer)
+  else write(toHost.result, '', answer)
   goOn(handler)
 }
 
@@ -132,17 +132,22 @@ function goOn(handler) {
 function answerError(described) {
   const payload = stringify(described)
   if (tooLarge(payload)) return answerError(responseTooLarge)
-  const meta = `${requestId}\n${maxMemoryBytes()}\n${ascii(described.errorType)}`
-  write(toHost.error, meta, payload)
+  write(toHost.error, `\n${ascii(described.errorType)}`, payload)
 }
 
 /** @param {string | undefined} text */
 const ascii = (text) => (text === undefined ? '' : percentEncoded(`${text}`.toWellFormed()))
 
-/** @param {number} kind @param {string} meta @param {string} payload */
-function write(kind, meta, payload) {
-  if (!channel.isOurs()) throw new Error('The function closed the descriptor of its runtime.')
-  channel.write(kind, meta, payload)
+/** @param {number} kind @param {string} more of the meta @param {string} payload */
+function write(kind, more, payload) {
+  const atMs = now()
+  if (atMs - startedMs >= quickMs || atMs - lookedMs >= lookMs) {
+    lookedMs = atMs
+    // The host waits for each answer: one written elsewhere is the last one, and ends in a timeout.
+    if (!channel.isOurs()) throw new Error('The function closed the descriptor of its runtime.')
+    readMemory()
+  }
+  channel.write(kind, `${requestId}\n${highWaterBytes}${more}`, payload)
 }
 
 /** @param {unknown} result */
@@ -220,22 +225,18 @@ Object.defineProperty(Context.prototype, 'callbackWaitsForEmptyEventLoop', {
   configurable: true,
 })
 
+let lookedMs = 0
 let highWaterBytes = 0
 let inheritedBytes = 0
-let readMs = 0
 
 /**
- * The process's largest resident memory so far, read anew when the invocation took a while or the last reading is old.
- * The kernel begins getrusage's figure with the parent's size at fork: as long as that hides ours, /proc tells.
+ * The process's largest resident memory so far. The kernel begins getrusage's figure with the parent's size at fork: as
+ * long as that hides ours, /proc tells.
  */
-function maxMemoryBytes() {
-  const atMs = now()
-  if (atMs - startedMs < quickMs && atMs - readMs < memoryReadingMs) return highWaterBytes
-  readMs = atMs
+function readMemory() {
   const usedBytes = resourceUsage().maxRSS * 1024
   if (highWaterBytes === 0) inheritedBytes = usedBytes
   highWaterBytes = (usedBytes > inheritedBytes ? usedBytes : highWaterFromProc()) ?? usedBytes
-  return highWaterBytes
 }
 
 function highWaterFromProc() {

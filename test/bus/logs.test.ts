@@ -93,11 +93,28 @@ test('entries that are written together travel in one message', async () => {
 
 test('a full message is sent without waiting for the next flush', async () => {
   const writer = openLogWriter(bus, { flushEveryMs: 1, clock: stillClock })
-  for (let n = 0; n < 100; n++) writer.write(name, entry('x'.repeat(1_000)))
-  await stored(60)
+  for (let n = 0; n < 300; n++) writer.write(name, entry('x'.repeat(1_000)))
+  await stored(200)
   await writer.close()
-  await stored(100)
+  await stored(300)
   expect(await messages()).toBe(2)
+})
+
+test('no message is too large for a server with the default limit, whatever JSON makes of the text', async () => {
+  const writer = openLogWriter(bus, { flushEveryMs: 1, clock: stillClock })
+  let longestBytes = 0
+  const subscription = bus.subscribe(logSubject(name), ({ data }) => {
+    longestBytes = Math.max(longestBytes, data.length)
+  })
+  onTestFinished(subscription.stop)
+  await bus.nats.flush()
+  for (let n = 0; n < 30; n++) writer.write(name, entry('\u0001'.repeat(10_000)))
+  for (let n = 0; n < 30; n++) writer.write(name, entry('€'.repeat(10_000)))
+  writer.write(name, entry('\u0001'.repeat(65_536)))
+  await writer.close()
+  await stored(61)
+  expect(longestBytes).toBeGreaterThan(300_000)
+  expect(longestBytes).toBeLessThan(1_048_576)
 })
 
 test('a text of any length and content arrives whole', async () => {
@@ -188,7 +205,7 @@ test('what is written while the link is down is kept and sent when it is back', 
   })
   const writer = openLogWriter(fragile, { flushEveryMs: 5, clock: systemClock })
   await cutOff(proxy, fragile)
-  for (let n = 0; n < 300; n++) writer.write(name, entry(`${n} ${'x'.repeat(1_000)}`))
+  for (let n = 0; n < 300; n++) writer.write(name, entry(`${n} ${'x'.repeat(5_000)}`))
   proxy.resume()
   await stored(300)
   expect((await texts()).map((text) => Number.parseInt(text, 10))).toEqual(
@@ -208,7 +225,7 @@ test('what does not fit into the buffer is dropped, counted, and said in the log
   const writer = openLogWriter(fragile, {
     flushEveryMs: 5,
     clock: systemClock,
-    bufferBytes: 10_000,
+    bufferCharacters: 10_000,
   })
   await cutOff(proxy, fragile)
   for (let n = 0; n < 100; n++) writer.write(name, entry('x'.repeat(920)))
