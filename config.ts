@@ -31,6 +31,26 @@ function number(env: string, fallback: number, range: [number, number], why: str
   }
 }
 
+function oneOf<Choice extends string>(
+  env: string,
+  fallback: Choice,
+  choices: readonly Choice[],
+  why: string,
+): Knob<Choice> {
+  return {
+    env,
+    fallback,
+    why,
+    read: (value) => {
+      const chosen = choices.find((choice) => choice === value)
+      if (chosen === undefined) {
+        throw new Error(`${env} must be ${choices.join(' or ')}, not '${value}'`)
+      }
+      return chosen
+    },
+  }
+}
+
 export const knobs = {
   region: text('LAMBUS_REGION', 'us-east-1', "the AWS SDKs' own most common default"),
   account: text('LAMBUS_ACCOUNT', '000000000000', 'twelve digits that no AWS account has'),
@@ -85,6 +105,12 @@ export const knobs = {
     200,
     [1, 60_000],
     'how long a line of a log waits for others before it is sent; a person who follows logs does not notice it',
+  ),
+  schedulingPolicy: oneOf(
+    'LAMBUS_SCHEDULING_POLICY',
+    'batch' as 'batch' | 'default',
+    ['batch', 'default'],
+    'batch, where Linux has chrt: processes of the system do not interrupt each other, and more invocations go through; default: as the system is started',
   ),
   workers: number(
     'LAMBUS_WORKERS',

@@ -17,6 +17,7 @@ import { findNatsServer } from './bus/server-binary.ts'
 import type { Config } from './config.ts'
 import { systemClock } from './edges/clock.ts'
 import { openLog } from './edges/log.ts'
+import { schedule } from './edges/scheduling.ts'
 import { spawnWorker } from './edges/worker-process.ts'
 import { startControlPlane } from './roles/control-plane.ts'
 import { startFrontEnd } from './roles/front-end.ts'
@@ -54,6 +55,7 @@ export async function up(
   { nats, onProgress = () => {} }: { nats?: string; onProgress?: OnProgress },
 ): Promise<Running> {
   const log = openLog({ level: config.logLevel, base: { role: 'up' } })
+  schedule(config.schedulingPolicy, log)
   const clock = systemClock
   const children = hostChildren({ clock, log })
   const embedded = nats === undefined ? await embed(config, children, log, onProgress) : undefined
@@ -93,6 +95,7 @@ export async function start(
   { nats }: { nats: string },
 ): Promise<Running> {
   const log = openLog({ level: config.logLevel, base: { role: names.join(',') } })
+  schedule(config.schedulingPolicy, log)
   const running = await startRoles(names, config, { address: nats, log })
   await running.ready()
   const end = async () => {

@@ -1,0 +1,29 @@
+/**
+ * How the processes of a system share the cores: they take turns, and none interrupts another.
+ *
+ * Under Linux's default policy a process that is woken may interrupt who woke it. A worker that writes an event to a
+ * sandbox is stopped there, for a sandbox that would have had its turn a moment later, and what both had in the caches is
+ * gone; on two cores it happened to every second invocation. Under the batch policy who runs goes on to the end of its
+ * work, and its messages travel together. On a core that is free everybody starts as soon as before, and the share of
+ * each is the same. Measured for docs/decisions/0013.
+ *
+ * Source: sched(7), SCHED_BATCH. Node cannot ask for it, so `chrt` of util-linux does. No privilege is needed.
+ */
+import { spawnSync } from 'node:child_process'
+import type { Log } from '../bus/bus.ts'
+import type { Config } from '../config.ts'
+
+/** Puts all threads of this process under the policy, and so whatever it starts from now on. Takes some milliseconds. */
+export function schedule(policy: Config['schedulingPolicy'], log: Log): void {
+  if (policy === 'default' || process.platform !== 'linux') return
+  const { status, error, stderr } = spawnSync(
+    'chrt',
+    ['--all-tasks', '--batch', '--pid', '0', String(process.pid)],
+    { stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' },
+  )
+  if (status === 0) return
+  log.info(
+    { code: 'SCHEDULING_NOT_BATCH', why: error?.message ?? stderr.trim() },
+    'no batch scheduling: a busy machine does fewer invocations',
+  )
+}
