@@ -6,7 +6,7 @@ import { inTurns, medianMs, throughput, warmUp } from './harness/load.ts'
 import type { Question, Row } from './harness/question.ts'
 import { inFlight, sandboxes, sixteenSandboxes } from './harness/sixteen.ts'
 
-const rounds = 7
+const rounds = 15
 const latencyRoundMs = 700
 const throughputRoundMs = 1_000
 const warmUpMs = 10_000

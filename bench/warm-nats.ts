@@ -7,7 +7,7 @@ import { invokeSubject, startLambus } from './harness/lambus.ts'
 import { inTurns, medianMs, warmUp } from './harness/load.ts'
 import type { Question } from './harness/question.ts'
 
-const rounds = 7
+const rounds = 15
 const roundMs = 700
 const warmUpMs = 2_000
 
