@@ -39,12 +39,16 @@ export function findSystem(
   flags: SystemFlags,
   environment: Record<string, string | undefined>,
 ): System {
-  const { LAMBUS_HTTP, LAMBUS_NATS, LAMBUS_DATA_DIR } = environment
+  const { LAMBUS_HTTP, LAMBUS_INSPECTOR, LAMBUS_NATS, LAMBUS_DATA_DIR } = environment
   const dataDir = flags.dataDir ?? (LAMBUS_DATA_DIR || './.lambus')
   const fromFlags = named(flags.http, flags.nats, 'the command line')
   const fromFile = () => readNamed(dataDir)
-  const fromEnvironment = () =>
-    named(LAMBUS_HTTP || undefined, LAMBUS_NATS || undefined, 'the environment')
+  const fromEnvironment = () => {
+    const found = named(LAMBUS_HTTP || undefined, LAMBUS_NATS || undefined, 'the environment')
+    return found && LAMBUS_INSPECTOR
+      ? { ...found, inspector: readHttpUrl(LAMBUS_INSPECTOR) }
+      : found
+  }
 
   let system = fromFlags
   for (const next of [fromEnvironment, fromFile]) {

@@ -10,12 +10,19 @@
  * Source: sched(7), SCHED_BATCH. Node cannot ask for it, so `chrt` of util-linux does. No privilege is needed.
  */
 import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import type { Log } from '../bus/bus.ts'
 import type { Config } from '../config.ts'
 
-/** Puts all threads of this process under the policy, and so whatever it starts from now on. Takes some milliseconds. */
+const OTHER = 0
+
+/**
+ * Puts all threads of this process under the policy, and so whatever it starts from now on. Takes some milliseconds. Who was
+ * started under another policy than the default one is left there: somebody chose it.
+ */
 export function schedule(policy: Config['schedulingPolicy'], log: Log): void {
   if (policy === 'default' || process.platform !== 'linux') return
+  if (policyIn(readFileSync('/proc/self/stat', 'utf8')) !== OTHER) return
   const { status, error, stderr } = spawnSync(
     'chrt',
     ['--all-tasks', '--batch', '--pid', '0', String(process.pid)],
@@ -26,4 +33,11 @@ export function schedule(policy: Config['schedulingPolicy'], log: Log): void {
     { code: 'SCHEDULING_NOT_BATCH', why: error?.message ?? stderr.trim() },
     'no batch scheduling: a busy machine does fewer invocations',
   )
+}
+
+/** The number of the policy in a process's or a thread's `stat`. Source: proc_pid_stat(5), field 41; sched(7). */
+export function policyIn(stat: string): number {
+  // The name, in parentheses, may hold anything; the third field comes after it.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return Number(fields[41 - 3])
 }

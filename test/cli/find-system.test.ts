@@ -96,6 +96,15 @@ describe('the system', () => {
     expect(findSystem({ dataDir: dir }, {}).http).toBe(connection.http)
   })
 
+  test('of the environment is whole: what `lambus env` exported is found again', () => {
+    const system = { LAMBUS_HTTP: 'http://127.0.0.1:1', LAMBUS_NATS: 'nats://a:b@127.0.0.1:2' }
+    const inspector = 'http://127.0.0.1:3'
+    expect(findSystem({}, { ...system, LAMBUS_INSPECTOR: inspector }).inspector).toBe(inspector)
+    expect(
+      findSystem({ http: 'http://127.0.0.1:9' }, { LAMBUS_INSPECTOR: inspector }).inspector,
+    ).toBe(undefined)
+  })
+
   test('of a data directory without one is a mistake', () => {
     expect(() => findSystem({ dataDir: dir }, {})).toThrow(/is `lambus up --data-dir/)
   })

@@ -5,21 +5,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
+import { policyIn } from '../../edges/scheduling.ts'
 
-// proc_pid_stat(5), field 41; sched(7).
-const policies: Record<string, string> = { 0: 'other', 3: 'batch' }
-const fieldsBefore = 38
+const names = ['other', 'fifo', 'rr', 'batch', '', 'idle']
 
-function policiesOf(pid: number): string[] {
-  return readdirSync(`/proc/${pid}/task`).map((thread) => {
-    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8')
-    const policy = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[fieldsBefore] ?? ''
-    return policies[policy] ?? policy
-  })
-}
+const policiesOf = (pid: number): string[] =>
+  readdirSync(`/proc/${pid}/task`).map(
+    (thread) => names[policyIn(readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8'))] ?? '',
+  )
 
 /** A process that schedules itself and starts a child; says the child's pid and what it logged. */
-async function scheduled(policy: string, environment: Record<string, string | undefined> = {}) {
+async function scheduled(
+  policy: string,
+  { environment = {}, under = [] }: { environment?: Record<string, string>; under?: string[] } = {},
+) {
   const module = fileURLToPath(new URL('../../edges/scheduling.ts', import.meta.url))
   const source = `
     import { spawn } from 'node:child_process'
@@ -30,7 +29,14 @@ async function scheduled(policy: string, environment: Record<string, string | un
     console.log(JSON.stringify({ child: child.pid, logged }))
     process.stdin.on('close', () => child.kill('SIGKILL')).resume()
   `
-  const own = spawn(process.execPath, ['--input-type=module', '--eval', source], {
+  const [command = '', ...args] = [
+    ...under,
+    process.execPath,
+    '--input-type=module',
+    '--eval',
+    source,
+  ]
+  const own = spawn(command, args, {
     stdio: ['pipe', 'pipe', 'inherit'],
     env: { ...process.env, ...environment },
   })
@@ -59,9 +65,15 @@ onLinux('the default policy is left as it is', async () => {
   expect(new Set([...policiesOf(pid), ...policiesOf(child)])).toEqual(new Set(['other']))
 })
 
+onLinux('who was started under a policy of somebody’s choice stays under it', async () => {
+  const { pid, logged } = await scheduled('batch', { under: ['chrt', '--idle', '0'] })
+  expect(logged).toEqual([])
+  expect(new Set(policiesOf(pid))).toEqual(new Set(['idle']))
+})
+
 onLinux('where chrt is missing it says so once, and runs all the same', async () => {
   const empty = mkdtempSync(join(tmpdir(), 'lambus-no-chrt-'))
-  const { pid, logged } = await scheduled('batch', { PATH: empty })
+  const { pid, logged } = await scheduled('batch', { environment: { PATH: empty } })
   expect(logged).toEqual(['SCHEDULING_NOT_BATCH'])
   expect(new Set(policiesOf(pid))).toEqual(new Set(['other']))
 })
