@@ -32,7 +32,7 @@ export type LogWriter = {
 }
 
 // Each message is a write to the disk that the server waits for (`sync_interval: always`): with a quarter of this, functions
-// that are invoked 7,000 times a second made 50 of them. In UTF-8 it is 768 KiB at most, below NATS's default max_payload
+// that are invoked 7,000 times a second made about 50 of them. In UTF-8 it is 768 KiB at most, below NATS's default max_payload
 // of 1 MiB.
 const MESSAGE_CHARACTERS = 262_144
 // What JSON adds to the text of an entry: its stream, its request id, its time.

@@ -5,7 +5,7 @@
  * sandbox is stopped there, for a sandbox that would have had its turn a moment later, and what both had in the caches is
  * gone; on two cores it happened to every second invocation. Under the batch policy who runs goes on to the end of its
  * work, and its messages travel together. On a core that is free everybody starts as soon as before, and the share of
- * each is the same. Measured for docs/decisions/0013.
+ * each is the same. Figures: docs/decisions/0014, bench/throughput-nats.ts.
  *
  * Source: sched(7), SCHED_BATCH. Node cannot ask for it, so `chrt` of util-linux does. No privilege is needed.
  */
