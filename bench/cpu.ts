@@ -26,7 +26,7 @@ export const cpu: Question = {
   name: 'cpu',
   asks: `CPU seconds per 1,000 warm invokes by role: ${inFlight} in flight, ${sandboxes} sandboxes`,
   async run({ ours }) {
-    await using bare = await startBarePath(sandboxes)
+    await using bare = await startBarePath(sandboxes, { inBatch: true })
     await using bareNats = await natsClient({ url: bare.natsUrl })
     await using bareHttp = await httpClient({ url: bare.httpUrl, path })
     const contenders = [

@@ -18,49 +18,57 @@ export const throughputNats: Question = {
   async run({ ours }) {
     await using path = await startBarePath(sandboxes)
     await using floor = await natsClient({ url: path.natsUrl })
-    await using batch = await startBarePath(sandboxes, { inBatch: true })
-    await using batchFloor = await natsClient({ url: batch.natsUrl })
-    await using lambus = ours ? await startLambus(sixteenSandboxes) : undefined
+    await using batchPath = await startBarePath(sandboxes, { inBatch: true })
+    await using batchFloor = await natsClient({ url: batchPath.natsUrl })
+    // Like is compared with like: a policy of scheduling is worth as much to the floor as to us, or more.
+    const unscheduled = { ...sixteenSandboxes, LAMBUS_SCHEDULING_POLICY: 'default' }
+    await using lambus = ours ? await startLambus(unscheduled) : undefined
     await lambus?.deploy('echo')
     await using client = lambus && (await natsClient(lambus.nats))
+    await using batchLambus = ours ? await startLambus(sixteenSandboxes) : undefined
+    await batchLambus?.deploy('echo')
+    await using batchClient = batchLambus && (await natsClient(batchLambus.nats))
 
     const invokes = [floor.to(raw), floor.to(door), batchFloor.to(door)]
-    if (client) invokes.push(client.to(invokeSubject('echo')))
+    for (const each of [client, batchClient]) if (each) invokes.push(each.to(invokeSubject('echo')))
     await warmUp(invokes, inFlight, warmUpMs)
-    const [rawPerSecond = [], barePerSecond = [], batchPerSecond = [], oursPerSecond] =
-      await inTurns(
-        rounds,
-        invokes.map(
-          (invoke) => async () => (await throughput(invoke, inFlight, roundMs)).perSecond,
-        ),
-      )
+    const [rawRates = [], bareRates = [], bareBatchRates = [], rates, batchRates] = await inTurns(
+      rounds,
+      invokes.map((invoke) => async () => (await throughput(invoke, inFlight, roundMs)).perSecond),
+    )
     const seen = lambus?.processes().get('sandboxes')?.length
     return {
       rows: [
         {
-          what: 'warm invokes a second over NATS',
+          what: 'both as the machine runs any process',
           unit: 'invokes/s',
-          floor: { what: 'bare path', figures: barePerSecond },
-          ours: oursPerSecond,
+          floor: { what: 'bare path', figures: bareRates },
+          ours: rates,
           reach: { at: 'least', limit: 0.55, of: 'times the floor' },
         },
         {
-          what: 'the same beside one that is scheduled alike',
+          what: 'both under the batch policy, as lambus is started',
           unit: 'invokes/s',
-          floor: { what: 'bare path under the batch policy', figures: batchPerSecond },
-          ours: oursPerSecond,
+          floor: { what: 'bare path under it', figures: bareBatchRates },
+          ours: batchRates,
         },
         {
-          what: 'the same beside raw NATS',
+          what: 'lambus as it is started, beside a path as the machine runs any process',
           unit: 'invokes/s',
-          floor: { what: 'raw NATS request-reply', figures: rawPerSecond },
-          ours: oursPerSecond,
+          floor: { what: 'bare path', figures: bareRates },
+          ours: batchRates,
+        },
+        {
+          what: 'lambus as it is started, beside raw NATS',
+          unit: 'invokes/s',
+          floor: { what: 'raw NATS request-reply', figures: rawRates },
+          ours: batchRates,
         },
       ],
       tables: [],
       notes: [
         `${rounds} rounds of ${roundMs} ms each, after ${warmUpMs} ms of warm-up.`,
-        'lambus puts its processes under Linux’s batch policy (edges/scheduling.ts); the bare path runs as any process does, and a second one of it under that policy, too.',
+        'lambus chooses Linux’s batch policy for its processes (edges/scheduling.ts), and LAMBUS_SCHEDULING_POLICY=default leaves them alone; the bare path is measured both ways, too.',
         ...(seen === undefined ? [] : [`Runtime processes of lambus at the end: ${seen}.`]),
       ],
     }

@@ -28,7 +28,7 @@ export const warmHttp: Question = {
 }
 
 async function latency({ ours }: { ours: boolean }): Promise<Row> {
-  await using bare = await startBarePath(1)
+  await using bare = await startBarePath(1, { inBatch: true })
   await using floor = await httpClient({ url: bare.httpUrl, path })
   await using lambus = ours ? await startLambus() : undefined
   await lambus?.deploy('echo')
@@ -50,7 +50,7 @@ async function latency({ ours }: { ours: boolean }): Promise<Row> {
 }
 
 async function perSecond({ ours }: { ours: boolean }): Promise<Row> {
-  await using bare = await startBarePath(sandboxes)
+  await using bare = await startBarePath(sandboxes, { inBatch: true })
   await using floor = await httpClient({ url: bare.httpUrl, path })
   await using lambus = ours ? await startLambus(sixteenSandboxes) : undefined
   await lambus?.deploy('echo')

@@ -15,7 +15,7 @@ export const warmNats: Question = {
   name: 'warm-nats',
   asks: 'Warm invoke over NATS, one client: p50 of a round',
   async run({ ours }) {
-    await using path = await startBarePath(1)
+    await using path = await startBarePath(1, { inBatch: true })
     await using floor = await natsClient({ url: path.natsUrl })
     await using lambus = ours ? await startLambus() : undefined
     await lambus?.deploy('echo')

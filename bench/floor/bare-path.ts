@@ -19,8 +19,8 @@ export type BarePath = AsyncDisposable & {
 }
 
 /**
- * Its processes run as the machine runs any process. `inBatch`: under the policy that lambus chooses for its own
- * (edges/scheduling.ts), to tell what that is worth to either; needs Linux's `chrt`.
+ * `inBatch`: its processes run under the policy that lambus chooses for its own (edges/scheduling.ts), so that like is
+ * compared with like; needs Linux's `chrt`. Otherwise they run as the machine runs any process.
  */
 export async function startBarePath(
   children: number,
