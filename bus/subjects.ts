@@ -60,6 +60,16 @@ export const anySandbox = (workerId: string) => `lambus.worker.${token(workerId)
 /** Every worker answers with the sandboxes that it runs. */
 export const runningSandboxes = 'lambus.worker.sandboxes'
 
+// ── Front end ↔ poller ↔ leasing service ↔ state manager ───────────────────────────────────────────────────────────
+
+/** `lambus.attempt.<front end>`: a poller asks one front end for one attempt of an event; body = the event's JSON. */
+export const attempt = (frontEndId: string) => `lambus.attempt.${token(frontEndId)}`
+/** `lambus.poller.<id>.report`: what a poller has in hand, by lane and function, about once a second. */
+export const pollerReport = (pollerId: string) => `lambus.poller.${token(pollerId)}.report`
+export const anyPollerReport = 'lambus.poller.*.report'
+/** The leading state manager answers with its queues: their functions, backlog, ages. */
+export const queues = 'lambus.queues'
+
 // ── Presence ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** `lambus.beat.<role>.<id>`: says "I am alive" several times a second. */
@@ -106,6 +116,35 @@ export const answer = (processId: string, id: string) =>
   `lambus.answer.${token(processId)}.${token(id)}`
 export const anyAnswer = (processId: string) => `lambus.answer.${token(processId)}.*`
 
+/**
+ * Asynchronous events, their retries and their ends: one work queue, so that whatever is decided about an event can be
+ * stored in one write, and what is done with is gone.
+ */
+export const eventStream = 'LAMBUS_EVENTS'
+/**
+ * `lambus.event.<queue>.<lane>.<function>.<count>`: a packet of that many events of a function. A lane is what one poller
+ * reads; a queue has one or several.
+ */
+export const eventPacket = (queue: string, lane: number, functionName: string, count: number) =>
+  `lambus.event.${token(queue)}.${lane}.${token(functionName)}.${count}`
+export const anyPacketOf = (queue: string, lane: number) => `lambus.event.${token(queue)}.${lane}.>`
+export const anyPacket = 'lambus.event.>'
+/** `lambus.retry.<queue>.<lane>.<function>.<request>`: an event scheduled into its lane. Nobody may consume it. */
+export const retry = (queue: string, lane: number, functionName: string, requestId: string) =>
+  `lambus.retry.${token(queue)}.${lane}.${token(functionName)}.${token(requestId)}`
+export const anyRetry = 'lambus.retry.>'
+/** `lambus.ledger.<queue>.<lane>`: who reads the lane, and what it has decided about packets that are still there. */
+export const ledger = (queue: string, lane: number) => `lambus.ledger.${token(queue)}.${lane}`
+export const anyLedger = 'lambus.ledger.>'
+/** `lambus.dead.<function>.<request>`: an event whose end nobody was told, kept for whoever looks. */
+export const dead = (functionName: string, requestId: string) =>
+  `lambus.dead.${token(functionName)}.${token(requestId)}`
+export const deadOf = (functionName: string) => `lambus.dead.${token(functionName)}.*`
+export const anyDead = 'lambus.dead.>'
+/** The consumer of a lane, by who reads it: an older reader's acknowledgements go to one that is no more. */
+export const laneConsumer = (queue: string, lane: number, epoch: number, turn: number) =>
+  `lane_${token(queue)}_${lane}_${epoch}_${turn}`
+
 export const logStream = 'LAMBUS_LOGS'
 /** `lambus.log.<function>`: what a function's sandboxes wrote, in the order of each sandbox. */
 export const log = (functionName: string) => `lambus.log.${token(functionName)}`
@@ -116,6 +155,10 @@ export const anyLog = 'lambus.log.*'
 export const functionsBucket = 'lambus_functions'
 export const workersBucket = 'lambus_workers'
 export const leasesBucket = 'lambus_leases'
+/** Which queues there are, with their lanes: written by the state manager, watched by whoever accepts or leases. */
+export const queuesBucket = 'lambus_queues'
+/** Which poller should read which lane: written by the leasing service, watched by pollers. */
+export const assignmentsBucket = 'lambus_assignments'
 export const actorsBucket = 'lambus_actors'
 export const codeBucket = 'lambus_code'
 

@@ -8,10 +8,10 @@
  * Source: NATS docs, "Consumers"; nats-server, consumer.go (subjects and headers of flow control and heartbeats).
  */
 import { AckPolicy, DeliverPolicy } from '@nats-io/jetstream'
-import { createInbox, type Msg, type NatsConnection, nanos, nuid } from 'nats'
+import { createInbox, type Msg, nanos, nuid } from 'nats'
 import type { Bus } from './bus.ts'
+import { inboxPrefix, readDelivered } from './delivered.ts'
 import { insist } from './insist.ts'
-import { tokens } from './subjects.ts'
 
 export type Tail = {
   /** Hears no more, and takes the consumer away: a stream has room for 1000 by default (nats-server 2.15). */
@@ -76,7 +76,7 @@ export async function openTail(
   const subscription = bus.subscribe(inbox, (message) => {
     if (stopped) return
     if (message.subject === inbox) return control(message)
-    const delivery = readDelivery(message)
+    const delivery = readDelivered(message)
     if (delivery.count !== heard + 1) return broken('a message is missing')
     heard = delivery.count
     listener.message(message, delivery.sequence)
@@ -121,21 +121,3 @@ async function remove(bus: Bus, stream: string, name: string): Promise<void> {
     // Gone already, or it will be when nobody has listened for a while.
   }
 }
-
-/**
- * The reply of a delivered message says where it comes from: `$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<count>.
- * <time>.<pending>`, and from nats-server 2.16 on with domain and account in front of the stream.
- */
-function readDelivery(message: Msg): { sequence: number; count: number; pending: number } {
-  const parts = tokens(message.reply ?? '')
-  const shift = parts.length === 9 ? 0 : 2
-  return {
-    sequence: Number(parts[5 + shift]),
-    count: Number(parts[6 + shift]),
-    pending: Number(parts[8 + shift]),
-  }
-}
-
-/** Where a role may listen. nats.js keeps it, and its own packages read it there too. */
-const inboxPrefix = (nats: NatsConnection): string | undefined =>
-  (nats as unknown as { options: { inboxPrefix?: string } }).options.inboxPrefix

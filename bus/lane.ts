@@ -1,0 +1,337 @@
+/**
+ * A lane, as its reader has it: packets come in, their events are decided one by one, and a packet whose events are all
+ * decided is acknowledged.
+ *
+ *     stream ──push──▶ in hand ──▶ every event decided ──▶ acknowledged ──(confirmed)──▶ forgotten
+ *                        ▲                                     │ not confirmed, the link was cut
+ *                        └───────────── comes again ◀──────────┘
+ *
+ * One reader at a time, by lease. Its consumer is made for it and has its epoch in its name, so an older reader's
+ * acknowledgements reach nobody; what it wants to store is refused by the ledger. After a break of the link the consumer
+ * is made anew: what was lost with the link comes again, and what is in hand is known by its sequence.
+ *
+ * The server holds back what there is no room for: at most `mostPackets` are in hand, however many wait.
+ * Source: reference nats.md §0.8, §2.10; NATS docs, "Consumers" (push consumers, MaxAckPending).
+ */
+import { AckPolicy, JetStreamApiError } from '@nats-io/jetstream'
+import { createInbox, type Msg, nanos } from 'nats'
+import type { NewMessage } from './atomic-write.ts'
+import type { Bus, Clock, Log, Subscription } from './bus.ts'
+import { inboxPrefix, readDelivered } from './delivered.ts'
+import { decodePacket, type StoredEvent } from './event-packet.ts'
+import { insist } from './insist.ts'
+import { type Decided, openLedger } from './lane-ledger.ts'
+import { anyPacketOf, eventStream, laneConsumer, tokens } from './subjects.ts'
+
+/** An event in hand: the packet that it came in, and its place in it. */
+export type EventRef = { sequence: number; index: number }
+
+export type Lane = {
+  /** Packets in hand. */
+  readonly size: number
+  /**
+   * An event is done with. `follow`: what is stored in the same write; nothing: no more is known of it, and if this
+   * process dies within a tenth of a second it may come again. `fenced`: the lane is somebody else's, and nothing was stored.
+   */
+  finish(event: EventRef, follow: NewMessage[]): Promise<'stored' | 'fenced'>
+  /** Takes no more packets. What is in hand can still be finished. */
+  pause(): void
+  /** Forgets what is in hand and leaves the rest to the next reader. What has been finished is stored before. */
+  close(): Promise<void>
+}
+
+export type LaneOptions = {
+  queue: string
+  lane: number
+  /** The epoch of the lease. */
+  epoch: number
+  mostPackets: number
+  take(ref: EventRef, functionName: string, event: StoredEvent): void
+  /** Somebody else reads the lane: nothing can be done here any more. Once. */
+  lost(): void
+  clock: Clock
+  log: Log
+}
+
+type Packet = {
+  /** Where it is acknowledged. */
+  reply: string
+  /** Places of the events that are not decided. */
+  open: Set<number>
+  decided: number[]
+}
+
+/** Never by time: who reads is a matter of the lease. */
+const ACK_WAIT_MS = 86_400_000
+const HEARTBEAT_MS = 3_000
+/** Consumers of readers that vanished. */
+const ABANDONED_MS = 300_000
+/** How long a finished event may be known here only, while others of its packet are not finished. */
+const UNSTORED_MS = 100
+const ACK_TIMEOUT_MS = 2_000
+// nats-server, errors.json: another consumer takes some of the same subjects.
+const OVERLAPS = 10100
+const acknowledgement = '+ACK'
+
+/** Takes the lane over. Throws BusError BUS_STORE_UNAVAILABLE, BUS_CLOSED. */
+export async function openLane(bus: Bus, options: LaneOptions): Promise<Lane | 'fenced'> {
+  const { queue, lane, epoch, clock, log } = options
+  const inHand = new Map<number, Packet>()
+  let turn = 0
+  let state: 'reading' | 'paused' | 'closed' = 'reading'
+  let listening: Listening | undefined
+  let storing: unknown
+
+  const decided = (): Decided => {
+    const found: Decided = {}
+    for (const [sequence, packet] of inHand) {
+      if (packet.decided.length > 0) found[sequence] = packet.decided
+    }
+    // Packets decided by readers before, that have not come again yet.
+    for (const [sequence, indices] of inherited) found[sequence] = indices
+    return found
+  }
+
+  const inherited = new Map<number, number[]>()
+  const ledger = await openLedger(bus, {
+    queue,
+    lane,
+    epoch,
+    consumer: laneConsumer(queue, lane, epoch, turn),
+    decided,
+    log,
+  })
+  if (ledger === 'fenced') return 'fenced'
+  for (const [sequence, indices] of Object.entries(ledger.inherited)) {
+    inherited.set(Number(sequence), indices)
+  }
+
+  const lose = (): void => {
+    if (state === 'closed') return
+    state = 'closed'
+    listening?.stop()
+    clock.clearTimer(storing)
+    options.lost()
+  }
+
+  const acknowledge = (sequence: number, packet: Packet): void => {
+    if (state === 'closed' && listening === undefined) return
+    bus.ask(packet.reply, acknowledgement, { timeoutMs: ACK_TIMEOUT_MS }, (outcome) => {
+      // Without an answer it stays in hand; it comes again with the next consumer, or is asked again here.
+      if (typeof outcome !== 'string') inHand.delete(sequence)
+      else if (outcome === 'timeout' && inHand.get(sequence) === packet && state !== 'closed') {
+        acknowledge(sequence, packet)
+      }
+    })
+  }
+
+  const take = (message: Msg, sequence: number): void => {
+    const known = inHand.get(sequence)
+    if (known !== undefined) {
+      known.reply = message.reply ?? ''
+      if (known.open.size === 0) acknowledge(sequence, known)
+      return
+    }
+    const [, , , , functionName = ''] = tokens(message.subject)
+    const events = decodePacket(message.data)
+    const before = inherited.get(sequence) ?? []
+    // Whatever is older and has not come is gone.
+    for (const older of inherited.keys()) if (older <= sequence) inherited.delete(older)
+    const packet: Packet = { reply: message.reply ?? '', open: new Set(), decided: [...before] }
+    inHand.set(sequence, packet)
+    if (events === undefined) {
+      log.error(
+        { code: 'BUS_POISON', subject: message.subject, sequence },
+        'a message in a lane is no packet of events; it is removed',
+      )
+    }
+    const fresh = (events ?? [])
+      .map((event, index) => ({ event, index }))
+      .filter(({ index }) => !before.includes(index))
+    for (const { index } of fresh) packet.open.add(index)
+    if (fresh.length === 0) acknowledge(sequence, packet)
+    for (const { event, index } of fresh) {
+      if (state !== 'closed') options.take({ sequence, index }, functionName, event)
+    }
+  }
+
+  const reopen = async (why: string): Promise<void> => {
+    if (state !== 'reading') return
+    listening?.stop()
+    const mine = ++turn
+    log.debug({ queue, lane, why }, 'the consumer of a lane is made anew')
+    const next = await listen(bus, { ...options, turn: mine }, former, take, (reason) => {
+      if (mine === turn) void reopen(reason).catch(complain)
+    })
+    former = next.consumer
+    if (mine !== turn || state !== 'reading') next.stop()
+    else listening = next
+  }
+  const complain = (error: unknown) => {
+    if (state !== 'reading') return
+    log.warn({ code: 'BUS_LANE_CLOSED', queue, lane, err: error }, 'a lane cannot be read; again')
+    clock.setTimer(() => void reopen('again').catch(complain), 1_000)
+  }
+
+  /** Stores what was finished with nothing to follow, in packets that are not finished as a whole. */
+  const storeSoon = (): void => {
+    if (storing !== undefined) return
+    storing = clock.setTimer(() => {
+      storing = undefined
+      if (state === 'closed') return
+      void ledger.store([]).then((outcome) => {
+        if (outcome === 'fenced') lose()
+      }, complain)
+    }, UNSTORED_MS)
+  }
+
+  const close = (sequence: number, index: number): void => {
+    const packet = inHand.get(sequence)
+    if (packet === undefined) return
+    packet.open.delete(index)
+    if (packet.open.size === 0) acknowledge(sequence, packet)
+  }
+
+  let former = ledger.formerConsumer
+  await reopen('opened')
+  const forget = bus.onReconnect(() => void reopen('the link is back').catch(complain))
+
+  return {
+    get size() {
+      return inHand.size
+    },
+    async finish({ sequence, index }, follow) {
+      const packet = inHand.get(sequence)
+      if (packet === undefined || state === 'closed') return 'fenced'
+      const counts = () => void packet.decided.push(index)
+      if (follow.length === 0) {
+        counts()
+        close(sequence, index)
+        if (packet.open.size > 0) storeSoon()
+        return 'stored'
+      }
+      const outcome = await ledger.store(follow, counts)
+      if (outcome === 'stored') close(sequence, index)
+      else lose()
+      return outcome
+    },
+    pause() {
+      if (state === 'reading') state = 'paused'
+      listening?.stop()
+      listening = undefined
+    },
+    async close() {
+      if (state === 'closed') return
+      state = 'closed'
+      forget()
+      clock.clearTimer(storing)
+      listening?.stop()
+      listening = undefined
+      if (!bus.up) return
+      if ([...inHand.values()].some(({ decided: some }) => some.length > 0)) await ledger.store([])
+      await ledger.settled()
+      await removeConsumer(bus, former)
+    },
+  }
+}
+
+type Listening = { consumer: string; stop(): void }
+
+/** Makes the consumer of this turn in place of all others of the lane, and hears it. */
+async function listen(
+  bus: Bus,
+  { queue, lane, epoch, turn, mostPackets }: LaneOptions & { turn: number },
+  former: string,
+  take: (message: Msg, sequence: number) => void,
+  broken: (why: string) => void,
+): Promise<Listening> {
+  const inbox = createInbox(inboxPrefix(bus.nats))
+  const consumer = laneConsumer(queue, lane, epoch, turn)
+  const filter = anyPacketOf(queue, lane)
+  let heard = 0
+  let stopped = false
+  let silence: NodeJS.Timeout | undefined
+
+  const stop = () => {
+    stopped = true
+    clearTimeout(silence)
+    subscription.stop()
+  }
+  const breakOff = (why: string) => {
+    if (stopped) return
+    stop()
+    broken(why)
+  }
+  const heardSomething = () => {
+    clearTimeout(silence)
+    silence = setTimeout(() => breakOff('silence'), 2 * HEARTBEAT_MS + 1_000)
+  }
+  const control = ({ headers }: Msg): void => {
+    if (headers?.code !== 100) breakOff(headers?.description ?? 'refused')
+    // Heartbeats are sent only when nothing is waiting to be sent.
+    else if (Number(headers.get('Nats-Last-Consumer')) !== heard) breakOff('a message is missing')
+  }
+  const hear = (message: Msg): void => {
+    if (stopped) return
+    heardSomething()
+    if (message.subject === inbox) {
+      control(message)
+      return
+    }
+    const { count, sequence } = readDelivered(message)
+    if (count !== heard + 1) {
+      breakOff('a message is missing')
+      return
+    }
+    heard = count
+    take(message, sequence)
+  }
+  const subscription: Subscription = bus.subscribe(inbox, hear)
+  try {
+    await insist(bus, consumer, async () => {
+      const { consumers } = await bus.jetstreamManager()
+      if (former !== '' && former !== consumer) await removeConsumer(bus, former)
+      const add = () =>
+        consumers.add(eventStream, {
+          durable_name: consumer,
+          deliver_subject: inbox,
+          filter_subject: filter,
+          ack_policy: AckPolicy.Explicit,
+          ack_wait: nanos(ACK_WAIT_MS),
+          max_ack_pending: mostPackets,
+          max_deliver: -1,
+          idle_heartbeat: nanos(HEARTBEAT_MS),
+          inactive_threshold: nanos(ABANDONED_MS),
+          // What it would remember over a restart of the server is not trusted anyway.
+          mem_storage: true,
+          num_replicas: 1,
+        })
+      await add().catch(async (error) => {
+        if (!(error instanceof JetStreamApiError) || error.code !== OVERLAPS) throw error
+        await removeConsumersOf(bus, filter)
+        return add()
+      })
+    })
+  } catch (error) {
+    stop()
+    throw error
+  }
+  heardSomething()
+  return { consumer, stop }
+}
+
+async function removeConsumer(bus: Bus, consumer: string): Promise<void> {
+  try {
+    await (await bus.jetstreamManager()).consumers.delete(eventStream, consumer)
+  } catch {
+    // Gone already, or it will be when nobody has listened for a while.
+  }
+}
+
+/** Those of readers that nobody remembers. */
+async function removeConsumersOf(bus: Bus, filter: string): Promise<void> {
+  const { consumers } = await bus.jetstreamManager()
+  for await (const { name, config } of consumers.list(eventStream)) {
+    if (config.filter_subject === filter) await removeConsumer(bus, name)
+  }
+}
