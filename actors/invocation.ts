@@ -186,7 +186,7 @@ export function openInvocations(binding: InvocationsBinding): Invocations {
     const headers = errandHeaders({
       requestId,
       arn: functionArn(place, it.name, it.qualifier),
-      // Counted here, where it is certain that it is invoked.
+      // From what came with the request each time: one that is sent again is counted once.
       traceId: request.traceId && lineage.next(request.traceId, functionArn(place, it.name)),
       clientContext: request.clientContext,
       ...(request.logType === 'Tail' ? { tail: true } : {}),
