@@ -11,6 +11,7 @@ import * as subjects from '../bus/subjects.ts'
 import {
   isRefusal,
   type Refusal,
+  recursiveInvocation,
   refuse,
   type ThrottleReason,
   throttled,
@@ -21,6 +22,7 @@ import {
   type InvokeRequest,
   payloadOrEmptyObject,
 } from '../edges/aws/invoke.ts'
+import * as lineage from '../edges/aws/lineage.ts'
 import { functionArn, type Place, parseFunctionName } from '../edges/aws/names.ts'
 import type { FunctionRecord } from '../machines/function.ts'
 import { type InvocationRefusal, invocationMachine } from '../machines/invocation.ts'
@@ -112,12 +114,17 @@ export function openInvocations(binding: InvocationsBinding): Invocations {
       invocations.send(requestId, { type: 'unresolved', refusal: { why: 'not active', state } })
     } else if (request.invocationType === 'DryRun') {
       invocations.send(requestId, { type: 'approved' })
+    } else if (record.recursiveLoop !== 'Allow' && isLoop(request, record.name)) {
+      invocations.send(requestId, { type: 'unresolved', refusal: { why: 'recursive' } })
     } else {
       const timeoutMs = record.serving.settings.timeoutSeconds * 1000
       const pool = poolOf(record, record.serving)
       invocations.send(requestId, { type: 'resolved', pool, timeoutMs })
     }
   }
+
+  const isLoop = ({ traceId }: InvokeRequest, name: string): boolean =>
+    traceId !== undefined && lineage.visits(traceId, functionArn(place, name)) >= lineage.visitLimit
 
   const invocations = host(invocationMachine, {
     clock,
@@ -179,7 +186,8 @@ export function openInvocations(binding: InvocationsBinding): Invocations {
     const headers = errandHeaders({
       requestId,
       arn: functionArn(place, it.name, it.qualifier),
-      traceId: request.traceId,
+      // From what came with the request each time: one that is sent again is counted once.
+      traceId: request.traceId && lineage.next(request.traceId, functionArn(place, it.name)),
       clientContext: request.clientContext,
       ...(request.logType === 'Tail' ? { tail: true } : {}),
       ...(isAhead ? { ahead: true } : {}),
@@ -211,6 +219,8 @@ export function openInvocations(binding: InvocationsBinding): Invocations {
           'ResourceConflictException',
           `The operation cannot be performed at this time. The function is currently in the following state: ${refusal.state}`,
         )
+      case 'recursive':
+        return recursiveInvocation()
       case 'no registry':
         return refuse('ServiceException', 'The registry of functions cannot be read right now.')
       case 'throttled':

@@ -5,11 +5,12 @@
  * A message that is no request of ours (too many tokens) is counted, logged once, and dropped.
  */
 import { headers } from 'nats'
-import type { Bus, Log, Msg } from '../bus/bus.ts'
+import type { Bus, Clock, Log, Msg } from '../bus/bus.ts'
 import { sentHeaders } from '../bus/sent-headers.ts'
 import * as subjects from '../bus/subjects.ts'
 import { isRefusal, type Refusal } from '../edges/aws/errors.ts'
 import { checkedInvoke, type InvokeAnswer } from '../edges/aws/invoke.ts'
+import { makeTraceId } from '../edges/aws/trace-id.ts'
 import type { Invocations } from './invocation.ts'
 
 export type NatsDoor = {
@@ -22,9 +23,15 @@ export function openNatsDoor(
   bus: Bus,
   {
     invocations,
+    clock,
     newId,
     log,
-  }: { invocations: Pick<Invocations, 'invoke'>; newId: () => string; log: Log },
+  }: {
+    invocations: Pick<Invocations, 'invoke'>
+    clock: Pick<Clock, 'nowMs'>
+    newId: () => string
+    log: Log
+  },
 ): NatsDoor {
   const counts = { invokes: 0, malformed: 0, unanswerable: 0 }
   const once = (count: number, code: string, fields: object, text: string) => {
@@ -64,7 +71,7 @@ export function openNatsDoor(
       invocationType: header('X-Amz-Invocation-Type') ?? 'RequestResponse',
       logType: header('X-Amz-Log-Type') ?? 'None',
       clientContext: header('X-Amz-Client-Context'),
-      traceId: header('X-Amzn-Trace-Id'),
+      traceId: header('X-Amzn-Trace-Id') ?? makeTraceId(requestId, clock.nowMs()),
       payload: message.data,
     })
     if (isRefusal(request)) answer({ kind: 'refused', refusal: request })

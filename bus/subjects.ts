@@ -2,6 +2,7 @@
  * The address book. Every subject, stream and bucket in the system is spelled here and nowhere else: to learn who talks
  * to whom, read this file, then look for the callers of its functions.
  */
+import { encodeToken } from './encoded-token.ts'
 
 /** An id that would change the shape of a subject: empty, or holding white space, '.', '*' or '>'. */
 export class BadSubjectToken extends Error {
@@ -31,6 +32,13 @@ export const anyInvoke = 'lambus.invoke.>'
 /** `lambus.api.<Operation>`: takes and gives the JSON of the AWS operation of that name. */
 export const api = (operation: string) => `lambus.api.${token(operation)}`
 export const anyApi = 'lambus.api.>'
+
+// ── Out of the house ───────────────────────────────────────────────────────────────────────────────────────────────
+
+/** `lambus.sns.<topic>`: what is published to an SNS topic; body = the SNS notification. */
+export const snsTopic = (topic: string) => `lambus.sns.${encodeToken(topic)}`
+/** `lambus.events.<bus>`: what is put on an event bus, `default` among them; body = the EventBridge event. A bus may have dots and slashes in its name. */
+export const eventBus = (bus: string) => `lambus.events.${encodeToken(bus)}`
 
 // ── Front end ↔ worker manager ↔ placement ↔ worker ────────────────────────────────────────────────────────────────
 

@@ -39,7 +39,7 @@ export function readInvoke(given: {
     invocationType: text(headers['x-amz-invocation-type']) ?? 'RequestResponse',
     logType: text(headers['x-amz-log-type']) ?? 'None',
     clientContext: text(headers['x-amz-client-context']),
-    traceId: text(headers['x-amzn-trace-id']) ?? makeTraceId(requestId, nowMs),
+    traceId: text(headers['x-amzn-trace-id']) || makeTraceId(requestId, nowMs),
     payload,
   })
 }

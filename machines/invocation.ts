@@ -30,6 +30,7 @@ export type InvocationRefusal =
   | { why: 'bad payload' }
   | { why: 'no registry' }
   | { why: 'not active'; state: string }
+  | { why: 'recursive' }
   | { why: 'throttled'; reason: string }
   | { why: 'no sandbox in time' }
 

@@ -92,7 +92,7 @@ export async function startFrontEnd({
     },
   })
 
-  const natsDoor = openNatsDoor(bus, { invocations, newId, log })
+  const natsDoor = openNatsDoor(bus, { invocations, clock, newId, log })
   const httpDoor = await openHttpDoor({
     host: config.httpHost,
     port: config.httpPort,

@@ -48,6 +48,12 @@ export const awsErrors = {
     'User',
     'The body is not JSON, or not JSON in UTF-8; the client context is not base64 of JSON.',
   ),
+  RecursiveInvocationException: said(
+    400,
+    'Message',
+    'User',
+    'The function was invoked 16 times already in this chain of requests.',
+  ),
   ValidationException: said(
     400,
     'message',
@@ -187,6 +193,13 @@ export const throttled = (reason: ThrottleReason, retryAfterSeconds?: number): R
     reason,
     ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
   })
+
+/** The sentence of the API reference; the one on the wire has not been recorded. Source: Lambda API, Invoke, "Errors". */
+export const recursiveInvocation = (): Refusal =>
+  refuse(
+    'RecursiveInvocationException',
+    "Lambda has detected your function being invoked in a recursive loop with other Amazon Web Services resources and stopped your function's invocation.",
+  )
 
 /** A refusal on its way up through code that throws. */
 export class Refused extends Error {
