@@ -75,6 +75,11 @@ export const attempt = (frontEndId: string) => `lambus.attempt.${token(frontEndI
 /** `lambus.poller.<id>.report`: what a poller has in hand, by lane and function, about once a second. */
 export const pollerReport = (pollerId: string) => `lambus.poller.${token(pollerId)}.report`
 export const anyPollerReport = 'lambus.poller.*.report'
+/** `lambus.backlog`: the leading state manager says how much waits in each lane, about once a second. */
+export const backlog = 'lambus.backlog'
+/** `lambus.overflow.<function>`: events of a function were set aside; somebody should look soon. */
+export const overflow = (functionName: string) => `lambus.overflow.${token(functionName)}`
+export const anyOverflow = 'lambus.overflow.*'
 /** The leading state manager answers with its queues: their functions, backlog, ages. */
 export const queues = 'lambus.queues'
 
