@@ -23,7 +23,12 @@ const said = (
 ): ErrorShape => ({ status, key, type, when })
 
 export const awsErrors = {
-  ResourceNotFoundException: said(404, 'Message', 'User', 'No function of that name here.'),
+  ResourceNotFoundException: said(
+    404,
+    'Message',
+    'User',
+    'No function of that name here, or nothing is set for it.',
+  ),
   ResourceConflictException: said(
     409,
     'message',
