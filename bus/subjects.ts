@@ -96,6 +96,18 @@ export const ping = (id: string) => `lambus.ping.${token(id)}`
 /** Every process answers with its roles, its machines and their counts. */
 export const status = 'lambus.status'
 
+// ── Destinations ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Whether somebody may have records of their invocations published there: to be read by people, not by us or by the
+ * server. SNS topics and EventBridge buses are people's, though their subjects begin like ours.
+ */
+export function isDestination(subject: string): boolean {
+  if (/\p{Cc}/u.test(subject) || !subject.split('.').every(isToken)) return false
+  if (/^lambus\.(sns|events)\.[^.]+$/.test(subject)) return true
+  return !/^(\$|_INBOX|lambus(\.|$))/.test(subject)
+}
+
 // ── Actors of anybody ──────────────────────────────────────────────────────────────────────────────────────────────
 
 /** `lambus.actor.<machine>.<instance>.<event>`: an event for one instance of a hosted machine; body = its JSON fields. */
@@ -174,6 +186,7 @@ export const queuesBucket = 'lambus_queues'
 export const assignmentsBucket = 'lambus_assignments'
 export const actorsBucket = 'lambus_actors'
 export const codeBucket = 'lambus_code'
+export const sqsBucket = 'lambus_sqs'
 
 /** `$KV.<bucket>.<key>`: a KV entry as the stream subject that it is; needed for CAS together with a TTL. */
 export const kvEntry = (bucket: string, key: string) => `$KV.${bucket}.${key}`

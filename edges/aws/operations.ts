@@ -132,6 +132,16 @@ export const built = {
   ListTags: 200,
   TagResource: 204,
   UntagResource: 204,
+  PutFunctionEventInvokeConfig: 200,
+  UpdateFunctionEventInvokeConfig: 200,
+  GetFunctionEventInvokeConfig: 200,
+  ListFunctionEventInvokeConfigs: 200,
+  DeleteFunctionEventInvokeConfig: 204,
+  PutFunctionRecursionConfig: 200,
+  GetFunctionRecursionConfig: 200,
+  PutFunctionConcurrency: 200,
+  GetFunctionConcurrency: 200,
+  DeleteFunctionConcurrency: 204,
 } as const satisfies Partial<Record<Operation, number>>
 
 export type BuiltOperation = keyof typeof built
