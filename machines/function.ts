@@ -66,8 +66,6 @@ export type FunctionRecord = {
   settings: FunctionSettings
   code: FunctionCode
   tags: Record<string, string>
-  /** Whether it may go on being invoked in a chain that comes back to it. Default: Terminate. */
-  recursiveLoop?: 'Allow' | 'Terminate' | undefined
   revisionId: string
   /** ISO 8601. */
   lastModified: string
