@@ -17,7 +17,7 @@ import type { Place } from '../edges/aws/names.ts'
 import {
   type ApiOperation,
   built,
-  isBuilt,
+  isOfControlPlane,
   notImplemented,
   operations,
   unknownOperation,
@@ -70,7 +70,7 @@ export function serveApi(bus: Bus, binding: ApiBinding): Api {
 
   const perform = async (operation: string, message: Msg): Promise<Told | Refusal> => {
     if (!Object.hasOwn(operations, operation)) return unknownOperation('NATS', message.subject)
-    if (!isBuilt(operation) || operation === 'Invoke') return notImplemented(operation)
+    if (!isOfControlPlane(operation)) return notImplemented(operation)
     const input = readJsonInput(message.data)
     if (isRefusal(input)) {
       counts.malformed++

@@ -18,7 +18,7 @@ import type { InvokeAnswer, InvokeRequest } from './aws/invoke.ts'
 import {
   type ApiOperation,
   findRoute,
-  isBuilt,
+  isOfControlPlane,
   notImplemented,
   type Route,
   unknownOperation,
@@ -187,8 +187,8 @@ function server(options: HttpDoorOptions, verify: Verify, exchanges: Exchanges) 
     if (route === undefined) return refused(unknownOperation(call.method, call.path))
     if (isRefusal(route)) return refused(route)
     const { operation } = route
-    // Invoke has gone its own way.
-    if (!isBuilt(operation) || operation === 'Invoke') return refused(notImplemented(operation))
+    // What invokes has gone its own way.
+    if (!isOfControlPlane(operation)) return refused(notImplemented(operation))
     const given = readOperationInput(operation, route, call.query, body)
     if (isRefusal(given)) return refused(given)
     const input =
