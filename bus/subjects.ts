@@ -40,6 +40,10 @@ export const snsTopic = (topic: string) => `lambus.sns.${encodeToken(topic)}`
 /** `lambus.events.<bus>`: what is put on an event bus, `default` among them; body = the EventBridge event. A bus may have dots and slashes in its name. */
 export const eventBus = (bus: string) => `lambus.events.${encodeToken(bus)}`
 
+/** What nobody may name as a destination: it would speak with our voice to ourselves, or to the server. */
+export const isReserved = (subject: string): boolean =>
+  /^(?:\$|_INBOX|lambus(?:\.|$))/.test(subject)
+
 // ── Front end ↔ worker manager ↔ placement ↔ worker ────────────────────────────────────────────────────────────────
 
 /** `lambus.pool.<partition>.<event>`: the owner of that partition of the worker manager hears it. */
@@ -77,6 +81,12 @@ export const pollerReport = (pollerId: string) => `lambus.poller.${token(pollerI
 export const anyPollerReport = 'lambus.poller.*.report'
 /** The leading state manager answers with its queues: their functions, backlog, ages. */
 export const queues = 'lambus.queues'
+/** `lambus.queues.events`: any state manager answers with a page of the events there are. */
+export const queuedEvents = 'lambus.queues.events'
+/** `lambus.queues.event`: any state manager answers with one event, its payload included. */
+export const queuedEvent = 'lambus.queues.event'
+/** `lambus.queues.redrive`: any state manager puts some of the dead events back, and says how many. */
+export const redrive = 'lambus.queues.redrive'
 
 // ── Presence ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
