@@ -147,10 +147,13 @@ export const eventPacket = (queue: string, lane: number, functionName: string, c
   `lambus.event.${token(queue)}.${lane}.${token(functionName)}.${count}`
 export const anyPacketOf = (queue: string, lane: number) => `lambus.event.${token(queue)}.${lane}.>`
 export const anyPacket = 'lambus.event.>'
+export const packetsOf = (functionName: string) => `lambus.event.*.*.${token(functionName)}.*`
 /** `lambus.retry.<queue>.<lane>.<function>.<request>`: an event scheduled into its lane. Nobody may consume it. */
 export const retry = (queue: string, lane: number, functionName: string, requestId: string) =>
   `lambus.retry.${token(queue)}.${lane}.${token(functionName)}.${token(requestId)}`
 export const anyRetry = 'lambus.retry.>'
+export const retriesOf = (functionName: string) => `lambus.retry.*.*.${token(functionName)}.*`
+export const retryWith = (requestId: string) => `lambus.retry.*.*.*.${token(requestId)}`
 /** `lambus.ledger.<queue>.<lane>`: who reads the lane, and what it has decided about packets that are still there. */
 export const ledger = (queue: string, lane: number) => `lambus.ledger.${token(queue)}.${lane}`
 export const anyLedger = 'lambus.ledger.>'
@@ -158,6 +161,7 @@ export const anyLedger = 'lambus.ledger.>'
 export const dead = (functionName: string, requestId: string) =>
   `lambus.dead.${token(functionName)}.${token(requestId)}`
 export const deadOf = (functionName: string) => `lambus.dead.${token(functionName)}.*`
+export const deadWith = (requestId: string) => `lambus.dead.*.${token(requestId)}`
 export const anyDead = 'lambus.dead.>'
 /** The consumer of a lane, by who reads it: an older reader's acknowledgements go to one that is no more. */
 export const laneConsumer = (queue: string, lane: number, epoch: number, turn: number) =>
