@@ -186,6 +186,10 @@ async function replace(
   }
 }
 
+/** What is decided about packets of a lane that are still there, for whoever looks. */
+export const decidedIn = async (bus: Bus, queue: string, lane: number): Promise<Decided> =>
+  (await readLedger(bus, ledgerSubject(queue, lane)))?.document.decided ?? {}
+
 async function readLedger(
   bus: Bus,
   subject: string,

@@ -40,6 +40,10 @@ export const snsTopic = (topic: string) => `lambus.sns.${encodeToken(topic)}`
 /** `lambus.events.<bus>`: what is put on an event bus, `default` among them; body = the EventBridge event. A bus may have dots and slashes in its name. */
 export const eventBus = (bus: string) => `lambus.events.${encodeToken(bus)}`
 
+/** What nobody may name as a destination: it would speak with our voice to ourselves, or to the server. */
+export const isReserved = (subject: string): boolean =>
+  /^(?:\$|_INBOX|lambus(?:\.|$))/.test(subject)
+
 // ── Front end ↔ worker manager ↔ placement ↔ worker ────────────────────────────────────────────────────────────────
 
 /** `lambus.pool.<partition>.<event>`: the owner of that partition of the worker manager hears it. */
@@ -82,6 +86,12 @@ export const overflow = (functionName: string) => `lambus.overflow.${token(funct
 export const anyOverflow = 'lambus.overflow.*'
 /** The leading state manager answers with its queues: their functions, backlog, ages. */
 export const queues = 'lambus.queues'
+/** `lambus.queues.events`: any state manager answers with a page of the events there are. */
+export const queuedEvents = 'lambus.queues.events'
+/** `lambus.queues.event`: any state manager answers with one event, its payload included. */
+export const queuedEvent = 'lambus.queues.event'
+/** `lambus.queues.redrive`: any state manager puts some of the dead events back, and says how many. */
+export const redrive = 'lambus.queues.redrive'
 
 // ── Presence ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -154,10 +164,13 @@ export const eventPacket = (queue: string, lane: number, functionName: string, c
   `lambus.event.${token(queue)}.${lane}.${token(functionName)}.${count}`
 export const anyPacketOf = (queue: string, lane: number) => `lambus.event.${token(queue)}.${lane}.>`
 export const anyPacket = 'lambus.event.>'
+export const packetsOf = (functionName: string) => `lambus.event.*.*.${token(functionName)}.*`
 /** `lambus.retry.<queue>.<lane>.<function>.<request>`: an event scheduled into its lane. Nobody may consume it. */
 export const retry = (queue: string, lane: number, functionName: string, requestId: string) =>
   `lambus.retry.${token(queue)}.${lane}.${token(functionName)}.${token(requestId)}`
 export const anyRetry = 'lambus.retry.>'
+export const retriesOf = (functionName: string) => `lambus.retry.*.*.${token(functionName)}.*`
+export const retryWith = (requestId: string) => `lambus.retry.*.*.*.${token(requestId)}`
 /** `lambus.ledger.<queue>.<lane>`: who reads the lane, and what it has decided about packets that are still there. */
 export const ledger = (queue: string, lane: number) => `lambus.ledger.${token(queue)}.${lane}`
 export const anyLedger = 'lambus.ledger.>'
@@ -165,6 +178,7 @@ export const anyLedger = 'lambus.ledger.>'
 export const dead = (functionName: string, requestId: string) =>
   `lambus.dead.${token(functionName)}.${token(requestId)}`
 export const deadOf = (functionName: string) => `lambus.dead.${token(functionName)}.*`
+export const deadWith = (requestId: string) => `lambus.dead.*.${token(requestId)}`
 export const anyDead = 'lambus.dead.>'
 /** The consumer of a lane, by who reads it: an older reader's acknowledgements go to one that is no more. */
 export const laneConsumer = (queue: string, lane: number, epoch: number, turn: number) =>
