@@ -15,9 +15,10 @@
  */
 import { AckPolicy, JetStreamApiError, RetentionPolicy, StorageType } from '@nats-io/jetstream'
 import { nanos } from 'nats'
-import { readEntry, remove, writeEntry } from './bucket.ts'
+import { readEntry, remove } from './bucket.ts'
 import type { Bus, Clock, Log } from './bus.ts'
 import { BusError } from './bus-error.ts'
+import { changeEntry } from './change-entry.ts'
 import { insist } from './insist.ts'
 import { ensureBucket, ensureStream } from './streams.ts'
 import {
@@ -95,8 +96,6 @@ const MOST_WAITING = 10_000
 // A visibility timeout of 0 is no time that a consumer can have; such a message is given back when it is delivered.
 const LEAST_ACK_WAIT_MS = 30_000
 const CAUGHT_UP_MS = 2_000
-// Each round somebody else was faster.
-const ROUNDS = 50
 // nats-server, errors.json: consumer exists with other settings; no such consumer.
 const CONSUMER_EXISTS = 10148
 const NO_CONSUMER = 10014
@@ -126,28 +125,14 @@ export async function openSqsQueues(
   await sweep(bus, watched, options.log)
 
   /** Who reads what was just written must find it in the copy. */
-  const written = (revision: number) => watched.reached(revision, CAUGHT_UP_MS)
-
   const settle = async (
     name: string,
-    value: (record: QueueRecord | undefined) => QueueRecord | typeof remove | undefined,
-  ): Promise<{ before: QueueRecord | undefined; after: QueueRecord | undefined }> => {
-    const write = newId()
-    for (let round = 0; round < ROUNDS; round++) {
-      const entry = await readEntry(bus, sqsBucket, name)
-      const before = entry && !entry.removed ? readRecord(entry.value) : undefined
-      const next = value(before)
-      if (next === undefined) return { before, after: before }
-      const done = await writeEntry(bus, sqsBucket, name, {
-        value: next === remove ? remove : JSON.stringify(next),
-        expectedRevision: entry?.revision ?? 0,
-        write,
-      })
-      if (done === 'conflict') continue
-      await written(done.revision)
-      return { before, after: next === remove ? undefined : next }
-    }
-    throw new BusError('BUS_STORE_UNAVAILABLE', `${name}: too many write at the same time`)
+    change: (record: QueueRecord | undefined) => QueueRecord | typeof remove | undefined,
+  ) => {
+    const how = { parse: readRecord, newId }
+    const changed = await changeEntry(bus, { bucket: sqsBucket, key: name }, how, change)
+    if (changed.revision !== undefined) await watched.reached(changed.revision, CAUGHT_UP_MS)
+    return changed
   }
 
   const empty = async ({ name, incarnation }: QueueRecord) => {

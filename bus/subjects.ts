@@ -149,6 +149,7 @@ export const leasesBucket = 'lambus_leases'
 export const actorsBucket = 'lambus_actors'
 export const codeBucket = 'lambus_code'
 export const sqsBucket = 'lambus_sqs'
+export const sqsMovesBucket = 'lambus_sqs_moves'
 
 /** `$KV.<bucket>.<key>`: a KV entry as the stream subject that it is; needed for CAS together with a TTL. */
 export const kvEntry = (bucket: string, key: string) => `$KV.${bucket}.${key}`

@@ -9,8 +9,12 @@ import { storePackage } from '../actors/package-store.ts'
 import { watchPeers } from '../actors/peer.ts'
 import { poolOf } from '../actors/pool-messages.ts'
 import { openReservations } from '../actors/reservations.ts'
+import { openSqs } from '../actors/sqs.ts'
+import { openSqsDoor } from '../actors/sqs-door.ts'
 import { openCode } from '../bus/code.ts'
 import { openFunctions } from '../bus/functions.ts'
+import { openSqsMoves } from '../bus/sqs-moves.ts'
+import { openSqsQueues } from '../bus/sqs-queues.ts'
 import { openHttpDoor } from '../edges/http-door.ts'
 import type { FunctionRecord } from '../machines/function.ts'
 import { anyHost, type Process, type Role } from './role.ts'
@@ -92,6 +96,11 @@ export async function startFrontEnd({
     },
   })
 
+  const kept = { clock, newId, log, reconcileEveryMs: config.reconcileMs }
+  const queues = await openSqsQueues(bus, kept)
+  const moves = await openSqsMoves(bus, kept)
+  const sqs = openSqs({ bus, queues, moves, place, frontEndId: id, clock, newId, log })
+
   const natsDoor = openNatsDoor(bus, { invocations, newId, log })
   const httpDoor = await openHttpDoor({
     host: config.httpHost,
@@ -106,25 +115,33 @@ export async function startFrontEnd({
       operate: (operation, input) => operate(bus, registry, operation, input),
       code: code.get,
       storeCode: (zip) => storePackage(code, zip),
+      sqs: sqs.call,
     },
   })
+  const sqsDoor = openSqsDoor(bus, { sqs, newId, origin: httpDoor.url })
 
   return {
     hosts: [anyHost(invocations.host), anyHost(reservations.host)],
     address: httpDoor.url,
-    status: () => ({ doors: natsDoor.counts, functions: registry.size }),
+    status: () => ({ doors: natsDoor.counts, functions: registry.size, sqs: sqs.counts }),
     async drain() {
       natsDoor.stop()
+      await sqs.stop()
+      await sqsDoor.stop()
       await httpDoor.close()
       await invocations.idle()
       reservations.stop()
     },
     async stop() {
       natsDoor.stop()
+      await sqs.stop()
+      await sqsDoor.stop()
       await httpDoor.close()
       reservations.stop()
       workers.stop()
       registry.stop()
+      queues.stop()
+      moves.stop()
     },
   }
 }
