@@ -17,6 +17,7 @@ import type { Place } from '../edges/aws/names.ts'
 import {
   type ApiOperation,
   built,
+  isBuilt,
   isOfControlPlane,
   notImplemented,
   operations,
