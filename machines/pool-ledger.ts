@@ -65,6 +65,13 @@ export const wanted = (ledger: Ledger): number =>
 
 export const total = (ledger: Ledger): number => Object.keys(ledger.sandboxes).length
 
+/** Seats on which an invocation may be running: the concurrency. */
+export const inUse = (ledger: Ledger): number => countOf(ledger, 'held', 'doubtful')
+
+/** How many of those who wait need nobody to give anything back: sandboxes are coming, or leave room by going. */
+export const due = (ledger: Ledger, limit: number): number =>
+  Math.min(coming(ledger) + countOf(ledger, 'unwanted'), Math.max(0, limit - inUse(ledger)))
+
 /** The same ledger with one sandbox's standing changed; unchanged when the sandbox is not known. */
 export function stand(ledger: Ledger, sandboxId: string, change: Partial<Entry>): Ledger {
   const entry = ledger.sandboxes[sandboxId]
@@ -92,12 +99,13 @@ export function want(ledger: Ledger, frontEnd: string, count: number): Ledger {
   return { ...ledger, wants: count > 0 ? { ...others, [frontEnd]: count } : others }
 }
 
-/** Gives free sandboxes to those who wait, in turn, so that no front end starves another. */
-export function grant(ledger: Ledger): { ledger: Ledger; grants: Grant[] } {
+/** Gives free sandboxes to those who wait, up to the limit, and in turn, so that no front end starves another. */
+export function grant(ledger: Ledger, limit: number): { ledger: Ledger; grants: Grant[] } {
   const free = Object.entries(ledger.sandboxes)
     .filter(([, { standing }]) => standing.is === 'free')
     // The one used last is the warmest.
     .sort(([, a], [, b]) => sinceOf(b) - sinceOf(a))
+    .slice(0, Math.max(0, limit - inUse(ledger)))
   const wants = { ...ledger.wants }
   const sandboxes = { ...ledger.sandboxes }
   const seats: Record<string, Seat[]> = {}

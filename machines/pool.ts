@@ -5,24 +5,29 @@
  *        │ ⇅ saturated (the limit is reached and more is wanted)
  *        └──retired──▶ draining ──empty──▶ over
  *
- * It counts concurrency exactly: a seat is held by one front end or by nobody, and there are never more sandboxes than
- * the limit. It grows when more invocations wait than sandboxes are coming, and calls off what it no longer needs: one
- * that waits takes whichever is first, returned or new. Who holds what is a belief, and audited every second: pool-audit.ts.
+ * It counts concurrency exactly: a seat is held by one front end or by nobody, and no more are granted than the limit. It
+ * grows when more invocations wait than sandboxes are coming, and calls off what it no longer needs: one that waits takes
+ * whichever is first, returned or new. Who holds what is a belief, and audited every second: pool-audit.ts.
+ *
+ * The limit is that of the function, and what its other pools have in use counts too: `elsewhere`. It can fall below what
+ * is held here; then seats are called back, and none is granted until enough have come.
  */
 import { assign, setup } from 'xstate'
 import { effect, withEffects } from './effect.ts'
-import { holdersIn, settle } from './pool-audit.ts'
+import { heldBy, settle } from './pool-audit.ts'
 import {
   callOff,
   coming,
   countOf,
   drop,
+  due,
   type Entry,
   emptyLedger,
   type Found,
   type Grant,
   grant,
   grow,
+  inUse,
   type Ledger,
   rebuiltLedger,
   shrink,
@@ -34,13 +39,18 @@ import {
 import type { Seat } from './reservations.ts'
 
 /**
- * `prefix` starts the ids of the sandboxes that this owner places: different for each owner. `limit`: seats at most.
+ * `limit`: seats of the function at most, in all its pools. `elsewhere`: how many of them are in use in the others.
+ * `reason`: what who is throttled is told; AWS has one for each kind of limit.
+ */
+export type PoolLimit = { limit: number; elsewhere: number; reason: string }
+
+/**
+ * `prefix` starts the ids of the sandboxes that this owner places: different for each owner.
  * Milliseconds. `graceMs`: how long the wish for more is kept at the limit before it is throttled, while seats that lie
  * idle elsewhere are called back. `roomAgainMs`: how long to wait before workers without room are asked again.
  */
-export type PoolInput = {
+export type PoolInput = PoolLimit & {
   prefix: string
-  limit: number
   keepAliveMs: number
   graceMs: number
   roomAgainMs: number
@@ -66,6 +76,10 @@ export type PoolEvent =
   | { type: 'workerGone'; workerId: string }
   | { type: 'workerDraining'; workerId: string }
   | { type: 'tick'; atMs: number }
+  /** The limit has changed, or what the function's other pools use of it. */
+  | ({ type: 'limited' } & PoolLimit)
+  /** Another pool of the function is at the limit and wants so many: idle seats here would be of use there. */
+  | { type: 'lend'; count: number }
   /** Another generation serves, or the function is deleted. */
   | { type: 'retired' }
 
@@ -80,8 +94,10 @@ const effects = {
   /** Asks a worker for a sandbox: `freed` if it is not in use, `stopped` if it is not there, else nothing. */
   reclaim: effect<Seat>(),
   recall: effect<{ frontEnd: string; count: number }>(),
+  /** Asks the function's other pools to call idle seats back; each of those comes as a `limited`. */
+  borrow: effect<{ count: number }>(),
   /** `keep`: how many of those who wait there may go on waiting. */
-  throttle: effect<{ frontEnd: string; keep: number }>(),
+  throttle: effect<{ frontEnd: string; keep: number; reason: string }>(),
   /** Asks a front end what it holds; ends in `holding`, with the same numbers. */
   audit: effect<{ frontEnd: string; owner: string; audit: number }>(),
 }
@@ -92,6 +108,26 @@ const seatsThat = (ledger: Ledger, is: string, of: (workerId: string) => boolean
     .map(([sandboxId, { workerId }]) => ({ sandboxId, workerId }))
 
 const anywhere = () => true
+
+/** What this pool may have of the function's limit. */
+const shareOf = ({ limit, elsewhere }: PoolLimit): number => Math.max(0, limit - elsewhere)
+
+type Throttled = { frontEnd: string; keep: number }
+
+/** Without so many of those who wait. */
+function refused(ledger: Ledger, tooMany: number): { ledger: Ledger; throttled: Throttled[] } {
+  const throttled: Throttled[] = []
+  let next = ledger
+  let excess = tooMany
+  for (const [frontEnd, count] of Object.entries(ledger.wants)) {
+    const keep = count - Math.min(count, Math.max(0, excess))
+    if (keep === count) continue
+    throttled.push({ frontEnd, keep })
+    next = want(next, frontEnd, keep)
+    excess -= count - keep
+  }
+  return { ledger: next, throttled }
+}
 
 /** Each event's mark on the ledger. */
 function record(ledger: Ledger, event: PoolEvent): Ledger {
@@ -187,6 +223,9 @@ function undesired(ledger: Ledger, event: PoolEvent): Seat[] {
   }
 }
 
+const isAtLimit = ({ ledger, ...limit }: Context): boolean =>
+  total(ledger) >= shareOf(limit) && wanted(ledger) > due(ledger, shareOf(limit))
+
 type StopAsked = { type: 'stop'; params: Seat }
 
 /** Asks for the end of all that `isMeant`; what no worker has accepted yet is asked to end when one has. */
@@ -209,13 +248,16 @@ const base = setup({
   actions: {
     ...effects,
     record: assign(({ context, event }) => ({ ledger: record(context.ledger, event) })),
+    rememberLimit: assign(({ event }) =>
+      event.type === 'limited'
+        ? { limit: event.limit, elsewhere: event.elsewhere, reason: event.reason }
+        : {},
+    ),
     forgetWants: assign(({ context }) => ({ ledger: { ...context.ledger, wants: {} } })),
   },
   guards: {
-    isAtLimit: ({ context: { ledger, limit } }) =>
-      total(ledger) >= limit && wanted(ledger) > coming(ledger) + countOf(ledger, 'unwanted'),
-    isBelowLimit: ({ context: { ledger, limit } }) =>
-      total(ledger) < limit || wanted(ledger) <= coming(ledger) + countOf(ledger, 'unwanted'),
+    isAtLimit: ({ context }) => isAtLimit(context),
+    isBelowLimit: ({ context }) => !isAtLimit(context),
     isStillPlacing: ({ context: { ledger }, event }) =>
       event.type === 'noRoom' && ledger.sandboxes[event.sandboxId]?.standing.is === 'placing',
     wantsMore: ({ context: { ledger } }) => wanted(ledger) > coming(ledger),
@@ -234,12 +276,12 @@ const machine = base
   .extend({
     actions: {
       grantFree: base.enqueueActions(({ context, enqueue }) => {
-        const { ledger, grants } = grant(context.ledger)
+        const { ledger, grants } = grant(context.ledger, shareOf(context))
         enqueue.assign({ ledger })
         for (const given of grants) enqueue({ type: 'grant', params: given })
       }),
       placeMissing: base.enqueueActions(({ context, enqueue }) => {
-        const { ledger, places } = grow(context.ledger, context.prefix, context.limit)
+        const { ledger, places } = grow(context.ledger, context.prefix, shareOf(context))
         enqueue.assign({ ledger })
         for (const sandboxId of places) enqueue({ type: 'place', params: { sandboxId } })
       }),
@@ -261,7 +303,7 @@ const machine = base
         }
       }),
       placeOne: base.enqueueActions(({ context, enqueue }) => {
-        const limit = Math.min(context.limit, total(context.ledger) + 1)
+        const limit = Math.min(shareOf(context), total(context.ledger) + 1)
         const { ledger, places } = grow(context.ledger, context.prefix, limit)
         enqueue.assign({ ledger })
         for (const sandboxId of places) enqueue({ type: 'place', params: { sandboxId } })
@@ -298,21 +340,30 @@ const machine = base
           standing.is === 'placing' || standing.is === 'surplus'
         enqueue.assign({ ledger: stopAll(context.ledger, isComing, enqueue) })
       }),
-      recallIdle: base.enqueueActions(({ context: { ledger }, enqueue }) => {
-        const count = wanted(ledger) - coming(ledger)
+      recallIdle: base.enqueueActions(({ context: { ledger, elsewhere }, event, enqueue }) => {
+        const count = event.type === 'lend' ? event.count : wanted(ledger) - coming(ledger)
         if (count <= 0) return
-        for (const frontEnd of holdersIn(ledger)) {
+        for (const frontEnd of heldBy(ledger).keys()) {
           if (!(frontEnd in ledger.wants)) {
             enqueue({ type: 'recall', params: { frontEnd, count } })
           }
         }
+        if (elsewhere > 0 && event.type !== 'lend') enqueue({ type: 'borrow', params: { count } })
+      }),
+      /** Beyond the limit, whoever waits: a recall may have been lost, so it is said again with each tick. */
+      recallExcess: base.enqueueActions(({ context, enqueue }) => {
+        const excess = inUse(context.ledger) - shareOf(context)
+        if (excess <= 0) return
+        for (const [frontEnd, held] of heldBy(context.ledger)) {
+          enqueue({ type: 'recall', params: { frontEnd, count: Math.min(excess, held) } })
+        }
       }),
       auditHolders: base.enqueueActions(({ context: { ledger, prefix }, enqueue }) => {
-        const holders = holdersIn(ledger)
+        const holders = heldBy(ledger)
         if (holders.size === 0) return
         const audit = ledger.audits + 1
         enqueue.assign({ ledger: { ...ledger, audits: audit } })
-        for (const frontEnd of holders) {
+        for (const frontEnd of holders.keys()) {
           enqueue({ type: 'audit', params: { frontEnd, owner: prefix, audit } })
         }
       }),
@@ -324,17 +375,22 @@ const machine = base
       }),
       /** Those that no sandbox is coming for; the others go on waiting. */
       throttleRest: base.enqueueActions(({ context, enqueue }) => {
-        let { ledger } = context
-        let excess = wanted(ledger) - coming(ledger) - countOf(ledger, 'unwanted')
-        for (const [frontEnd, count] of Object.entries(ledger.wants)) {
-          const refused = Math.min(count, Math.max(0, excess))
-          if (refused === 0) continue
-          const keep = count - refused
-          enqueue({ type: 'throttle', params: { frontEnd, keep } })
-          ledger = want(ledger, frontEnd, keep)
-          excess -= refused
-        }
+        const excess = wanted(context.ledger) - due(context.ledger, shareOf(context))
+        const { ledger, throttled } = refused(context.ledger, excess)
         enqueue.assign({ ledger })
+        for (const each of throttled) {
+          enqueue({ type: 'throttle', params: { ...each, reason: context.reason } })
+        }
+      }),
+      /** Where there is no room who waits may wait, but nobody whom the limit would keep out. */
+      throttleBeyond: base.enqueueActions(({ context, enqueue }) => {
+        const room = Math.max(0, shareOf(context) - inUse(context.ledger))
+        const { ledger, throttled } = refused(context.ledger, wanted(context.ledger) - room)
+        if (throttled.length === 0) return
+        enqueue.assign({ ledger })
+        for (const each of throttled) {
+          enqueue({ type: 'throttle', params: { ...each, reason: context.reason } })
+        }
       }),
     },
   })
@@ -345,11 +401,13 @@ const machine = base
       ledger: found.length === 0 ? emptyLedger : rebuiltLedger(found),
     }),
     initial: 'serving',
-    entry: 'reclaimUncertain',
+    entry: ['reclaimUncertain', 'recallExcess'],
     on: {
       retired: '.draining',
       workerDraining: { actions: ['record', 'stopLeaving'] },
-      tick: { actions: ['reclaimUncertain', 'auditHolders', 'stopIdle'] },
+      tick: { actions: ['reclaimUncertain', 'auditHolders', 'stopIdle', 'recallExcess'] },
+      limited: { actions: ['rememberLimit', 'recallExcess', 'grantFree'] },
+      lend: { actions: 'recallIdle' },
       holding: { guard: 'isOurAudit', actions: 'settleAccount' },
       released: {
         actions: ['stopUndesired', 'record', 'stopLeaving', 'grantFree', 'callOffSurplus'],
@@ -376,8 +434,9 @@ const machine = base
           ],
           tick: [
             { guard: 'isUnused', target: 'over' },
-            { actions: ['reclaimUncertain', 'auditHolders', 'stopIdle'] },
+            { actions: ['reclaimUncertain', 'auditHolders', 'stopIdle', 'recallExcess'] },
           ],
+          limited: { actions: ['rememberLimit', 'recallExcess', 'grantFree', 'placeMissing'] },
         },
       },
       saturated: {
@@ -386,6 +445,7 @@ const machine = base
         entry: 'recallIdle',
         always: { guard: 'isBelowLimit', target: 'serving' },
         on: {
+          limited: { actions: ['rememberLimit', 'recallExcess', 'grantFree', 'placeMissing'] },
           want: { actions: ['record', 'grantFree', 'callOffSurplus'] },
           stopped: { target: 'serving', actions: ['record', 'placeMissing'] },
           workerGone: { target: 'serving', actions: ['record', 'placeMissing'] },
@@ -395,7 +455,7 @@ const machine = base
             { actions: 'record' },
           ],
         },
-        after: { grace: { target: 'serving', actions: 'throttleRest' } },
+        after: { grace: { target: 'serving', actions: ['throttleRest', 'callOffSurplus'] } },
       },
       crowded: {
         description: 'No worker had room a moment ago; who waits takes what comes back.',
@@ -414,7 +474,12 @@ const machine = base
         // One goes to see whether there is room again, before many do.
         after: {
           roomAgain: [
-            { guard: 'wantsMore', target: 'crowded', reenter: true, actions: 'placeOne' },
+            {
+              guard: 'wantsMore',
+              target: 'crowded',
+              reenter: true,
+              actions: ['throttleBeyond', 'placeOne'],
+            },
             { target: 'serving' },
           ],
         },
@@ -425,6 +490,7 @@ const machine = base
         always: { guard: 'isEmpty', target: 'over' },
         on: {
           want: {},
+          limited: { actions: ['rememberLimit', 'recallExcess'] },
           released: { actions: ['stopUndesired', 'record', 'stopFree'] },
           ready: { actions: ['stopUndesired', 'record', 'stopFree'] },
           freed: { actions: ['stopUndesired', 'record', 'stopFree'] },

@@ -13,11 +13,13 @@ import { assign, setup } from 'xstate'
 import { effect, withEffects } from './effect.ts'
 import {
   aheadOf,
+  capped,
   cut,
   emptyLine,
   freed,
   givenUp,
   handedOver,
+  isFull,
   type Line,
   linedUp,
   plain,
@@ -25,15 +27,16 @@ import {
   served,
   struck,
   wish,
+  withinCap,
 } from './seat-line.ts'
 
 export type { Seat } from './seat-line.ts'
 
 /**
  * Milliseconds. `askAgainMs`: how often a wish that still holds is said again. `quickMs`: a seat whose last invocation took
- * no longer gets its next one ahead of time.
+ * no longer gets its next one ahead of time. `cap`: the reserved concurrency of the function, if it has one.
  */
-export type ReservationsInput = { askAgainMs: number; quickMs: number }
+export type ReservationsInput = { askAgainMs: number; quickMs: number; cap: number | undefined }
 
 export type ReservationsEvent =
   /** Also of one that was sent ahead and has come back: it is first in line. */
@@ -48,6 +51,8 @@ export type ReservationsEvent =
   | { type: 'throttled'; keep: number; reason: string }
   /** The pool wants seats back for others: free ones now, then the next to come back. */
   | { type: 'recalled'; count: number }
+  /** The function's reserved concurrency has changed; undefined: it has none. */
+  | { type: 'capped'; cap: number | undefined }
   | { type: 'workerGone'; workerId: string }
   /** It takes nothing new: seats on it go back as soon as they are free. */
   | { type: 'workerDraining'; workerId: string }
@@ -83,8 +88,12 @@ const effects = {
   reportLost: effect<{ seat: Seat }>(),
 }
 
-const isQuick = ({ quickMs }: Context, event: ReservationsEvent): boolean =>
-  event.type === 'finished' && event.tookMs <= quickMs
+/** Where there is a cap nobody is sent ahead, however quick. */
+const isQuick = ({ quickMs, cap }: Context, event: ReservationsEvent): boolean =>
+  event.type === 'finished' && event.tookMs <= quickMs && cap === undefined
+
+/** Also of lambda-semantics.md §3.3: the same at 0 and at any other cap. */
+const BEYOND_CAP = 'ReservedFunctionConcurrentInvocationLimitExceeded'
 
 const base = setup({
   types: {} as { input: ReservationsInput; context: Context; events: ReservationsEvent },
@@ -118,6 +127,8 @@ const base = setup({
   guards: {
     hasNext: ({ context, event }) =>
       event.type === 'finished' && aheadOf(context.line, event.seat) !== undefined,
+    isBeyondCap: ({ context: { cap, line }, event }) =>
+      cap !== undefined && event.type === 'wanted' && isFull(line, cap, event.requestId),
     hasNoneFree: ({ context }) => context.line.free.length === 0,
     wishes: ({ context }) => wish(context.line) > 0,
     isMoreThanTold: ({ context }) =>
@@ -148,6 +159,17 @@ const beginNext = {
     event: Extract<ReservationsEvent, { type: 'finished' }>
   }) => ({ requestId: aheadOf(context.line, event.seat)?.requestId ?? '' }),
 }
+
+const refuseWanted = [
+  'strike' as const,
+  {
+    type: 'throttle' as const,
+    params: ({ event }: { event: Extract<ReservationsEvent, { type: 'wanted' }> }) => ({
+      requestId: event.requestId,
+      reason: BEYOND_CAP,
+    }),
+  },
+]
 
 const machine = base
   .extend({
@@ -185,6 +207,25 @@ const machine = base
         if (next === undefined) return
         enqueue.assign({ line: struck(context.line, next.requestId) })
         enqueue({ type: 'forsake', params: { requestId: next.requestId } })
+      }),
+      /** The pool may have granted them before it heard of the cap. */
+      returnBeyondCap: base.enqueueActions(({ context: { cap, line: before }, enqueue }) => {
+        if (cap === undefined) return
+        const { line, seats } = withinCap(before, cap)
+        if (seats.length > 0) enqueue({ type: 'giveBack', params: { seats } })
+        enqueue.assign({ line })
+      }),
+      observeCap: base.enqueueActions(({ context, event, enqueue }) => {
+        if (event.type !== 'capped') return
+        const { cap } = event
+        enqueue.assign({ cap })
+        if (cap === undefined) return
+        const { line, orders, refused } = capped(context.line, cap)
+        for (const requestId of refused) {
+          enqueue({ type: 'throttle', params: { requestId, reason: BEYOND_CAP } })
+        }
+        for (const order of orders) enqueue(order)
+        enqueue.assign({ line, told: Math.min(wish(line), context.told) })
       }),
       returnRecalled: base.enqueueActions(({ context, event, enqueue }) => {
         if (event.type !== 'recalled') return
@@ -274,9 +315,10 @@ const machine = base
           { type: 'reportLost', params: ({ event }) => ({ seat: event.seat }) },
         ],
       },
-      granted: { actions: ['keepGranted', 'serve'] },
+      granted: { actions: ['keepGranted', 'returnBeyondCap', 'serve'] },
       throttled: { actions: 'throttleLast' },
       recalled: { actions: 'returnRecalled' },
+      capped: { actions: ['observeCap', 'returnBeyondCap'] },
       workerGone: { actions: 'forgetWorker' },
       workerDraining: { actions: 'returnFromWorker' },
       aged: { actions: 'returnOld' },
@@ -286,11 +328,14 @@ const machine = base
       content: {
         description: 'The pool owes us nothing.',
         on: {
-          wanted: {
-            guard: 'hasNoneFree',
-            target: 'asking',
-            actions: ['lineUp', 'serve', 'rememberTold'],
-          },
+          wanted: [
+            { guard: 'isBeyondCap', actions: refuseWanted },
+            {
+              guard: 'hasNoneFree',
+              target: 'asking',
+              actions: ['lineUp', 'serve', 'rememberTold'],
+            },
+          ],
           aged: [{ guard: 'isUnused', target: 'over' }, { actions: 'returnOld' }],
         },
       },
@@ -298,15 +343,18 @@ const machine = base
         description: 'The pool knows how many invocations wait here.',
         entry: { type: 'ask', params: ({ context }) => ({ count: context.told }) },
         on: {
-          wanted: {
-            guard: 'isMoreThanTold',
-            actions: [
-              'lineUp',
-              'serve',
-              'rememberTold',
-              { type: 'ask', params: ({ context }) => ({ count: context.told }) },
-            ],
-          },
+          wanted: [
+            { guard: 'isBeyondCap', actions: refuseWanted },
+            {
+              guard: 'isMoreThanTold',
+              actions: [
+                'lineUp',
+                'serve',
+                'rememberTold',
+                { type: 'ask', params: ({ context }) => ({ count: context.told }) },
+              ],
+            },
+          ],
         },
         after: {
           askAgain: [
