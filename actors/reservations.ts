@@ -79,7 +79,7 @@ export function openReservations(binding: ReservationsBinding): Reservations {
       forsake: ({ requestId }) => binding.forsaken(requestId),
       throttle: ({ requestId, reason }) => binding.throttled(requestId, reason),
       redirect: ({ requestId }) => binding.redirected(requestId),
-      ask: ({ count }, pool) => tell(pool, { type: 'want', frontEnd: frontEndId, count }),
+      ask: (wish, pool) => tell(pool, { type: 'want', frontEnd: frontEndId, ...wish }),
       giveBack: ({ seats }, pool) => release(pool, seats),
       reportLost: ({ seat }, pool) => tell(pool, { type: 'doubted', frontEnd: frontEndId, seat }),
     },

@@ -59,7 +59,8 @@ export type PoolInput = PoolLimit & {
 
 /** `atMs`: when, by the clock of whoever tells. */
 export type PoolEvent =
-  | { type: 'want'; frontEnd: string; count: number }
+  /** `held`: how many seats it had when it said so. Those that were granted since are no longer wanted. */
+  | { type: 'want'; frontEnd: string; count: number; held?: number }
   | { type: 'released'; frontEnd: string; seats: Seat[]; atMs: number }
   /** Its holder has lost sight of it. */
   | { type: 'doubted'; frontEnd: string; seat: Seat }
@@ -83,7 +84,8 @@ export type PoolEvent =
   /** Another generation serves, or the function is deleted. */
   | { type: 'retired' }
 
-type Context = Omit<PoolInput, 'found'> & { ledger: Ledger }
+/** `tried`: how many of those wait for whom idle seats were called back; the others may hope for some as well. */
+type Context = Omit<PoolInput, 'found'> & { ledger: Ledger; tried: number }
 
 const effects = {
   grant: effect<Grant>(),
@@ -133,7 +135,7 @@ function refused(ledger: Ledger, tooMany: number): { ledger: Ledger; throttled: 
 function record(ledger: Ledger, event: PoolEvent): Ledger {
   switch (event.type) {
     case 'want':
-      return want(ledger, event.frontEnd, event.count)
+      return want(ledger, event.frontEnd, event.count - onTheirWay(ledger, event))
     case 'released':
       return event.seats.reduce(
         (next, { sandboxId }) =>
@@ -176,6 +178,13 @@ function record(ledger: Ledger, event: PoolEvent): Ledger {
       return ledger
   }
 }
+
+/** Seats that a front end did not know of when it said what it wants: nobody would use them beside those. */
+const onTheirWay = (
+  ledger: Ledger,
+  { frontEnd, held }: Extract<PoolEvent, { type: 'want' }>,
+): number =>
+  held === undefined ? 0 : Math.max(0, (heldBy(ledger).get(frontEnd) ?? 0) - held)
 
 const without = (ledger: Ledger, workerId: string): Ledger => ({
   ...ledger,
@@ -253,6 +262,7 @@ const base = setup({
         ? { limit: event.limit, elsewhere: event.elsewhere, reason: event.reason }
         : {},
     ),
+    noteTried: assign(({ context }) => ({ tried: wanted(context.ledger) })),
     forgetWants: assign(({ context }) => ({ ledger: { ...context.ledger, wants: {} } })),
   },
   guards: {
@@ -277,7 +287,8 @@ const machine = base
     actions: {
       grantFree: base.enqueueActions(({ context, enqueue }) => {
         const { ledger, grants } = grant(context.ledger, shareOf(context))
-        enqueue.assign({ ledger })
+        const granted = grants.reduce((sum, { seats }) => sum + seats.length, 0)
+        enqueue.assign({ ledger, tried: Math.max(0, context.tried - granted) })
         for (const given of grants) enqueue({ type: 'grant', params: given })
       }),
       placeMissing: base.enqueueActions(({ context, enqueue }) => {
@@ -376,7 +387,7 @@ const machine = base
       /** Those that no sandbox is coming for; the others go on waiting. */
       throttleRest: base.enqueueActions(({ context, enqueue }) => {
         const excess = wanted(context.ledger) - due(context.ledger, shareOf(context))
-        const { ledger, throttled } = refused(context.ledger, excess)
+        const { ledger, throttled } = refused(context.ledger, Math.min(excess, context.tried))
         enqueue.assign({ ledger })
         for (const each of throttled) {
           enqueue({ type: 'throttle', params: { ...each, reason: context.reason } })
@@ -398,6 +409,7 @@ const machine = base
     id: 'pool',
     context: ({ input: { found, ...input } }) => ({
       ...input,
+      tried: 0,
       ledger: found.length === 0 ? emptyLedger : rebuiltLedger(found),
     }),
     initial: 'serving',
@@ -442,7 +454,7 @@ const machine = base
       saturated: {
         description:
           'The limit is reached; idle seats are called back, then what is left is throttled.',
-        entry: 'recallIdle',
+        entry: ['noteTried', 'recallIdle'],
         always: { guard: 'isBelowLimit', target: 'serving' },
         on: {
           limited: { actions: ['rememberLimit', 'recallExcess', 'grantFree', 'placeMissing'] },

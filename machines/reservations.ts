@@ -81,8 +81,8 @@ const effects = {
   throttle: effect<{ requestId: string; reason: string }>(),
   /** The function has moved on: the invocation should look where to. */
   redirect: effect<{ requestId: string }>(),
-  /** Tells the pool how many invocations wait here. */
-  ask: effect<{ count: number }>(),
+  /** Tells the pool how many invocations wait here; where there is a cap and each seat counts, also how many are held. */
+  ask: effect<{ count: number; held?: number }>(),
   giveBack: effect<{ seats: Seat[] }>(),
   /** The pool should forget a sandbox that is no more, or make sure of one that nobody knows about. */
   reportLost: effect<{ seat: Seat }>(),
@@ -160,6 +160,14 @@ const beginNext = {
   }) => ({ requestId: aheadOf(context.line, event.seat)?.requestId ?? '' }),
 }
 
+const askOf = ({ told, cap, line }: Context) =>
+  cap === undefined ? { count: told } : { count: told, held: line.busy + line.free.length }
+
+const ask = {
+  type: 'ask' as const,
+  params: ({ context }: { context: Context }) => askOf(context),
+}
+
 const refuseWanted = [
   'strike' as const,
   {
@@ -215,6 +223,13 @@ const machine = base
         if (seats.length > 0) enqueue({ type: 'giveBack', params: { seats } })
         enqueue.assign({ line })
       }),
+      /** Near a cap, a wish that is no longer true would keep seats from others, or call theirs back. */
+      askForLess: base.enqueueActions(({ context, enqueue }) => {
+        const { cap, line, told } = context
+        if (cap === undefined || told <= wish(line)) return
+        enqueue.assign({ told: wish(line) })
+        enqueue({ type: 'ask', params: askOf({ ...context, told: wish(line) }) })
+      }),
       observeCap: base.enqueueActions(({ context, event, enqueue }) => {
         if (event.type !== 'capped') return
         const { cap } = event
@@ -235,7 +250,10 @@ const machine = base
           line: {
             ...context.line,
             free: context.line.free.slice(seats.length),
-            owed: Math.min(context.line.busy, event.count - seats.length),
+            owed: Math.max(
+              context.line.owed,
+              Math.min(context.line.busy, event.count - seats.length),
+            ),
             // Until they are back nobody is sent ahead to what is to be given back.
             open: [],
           },
@@ -301,12 +319,12 @@ const machine = base
     initial: 'content',
     on: {
       wanted: { actions: ['lineUp', 'serve'] },
-      withdrawn: { actions: 'strike' },
+      withdrawn: { actions: ['strike', 'askForLess'] },
       finished: [
         { guard: 'hasNext', actions: [beginNext, 'handOver', 'serve'] },
         { guard: 'owes', actions: ['payOwed', 'giveUpSeat', giveBackFinished] },
         { guard: 'isOnLeavingWorker', actions: ['giveUpSeat', giveBackFinished] },
-        { actions: ['keepFree', 'serve'] },
+        { actions: ['keepFree', 'serve', 'askForLess'] },
       ],
       lost: {
         actions: [
@@ -341,7 +359,7 @@ const machine = base
       },
       asking: {
         description: 'The pool knows how many invocations wait here.',
-        entry: { type: 'ask', params: ({ context }) => ({ count: context.told }) },
+        entry: ask,
         on: {
           wanted: [
             { guard: 'isBeyondCap', actions: refuseWanted },
@@ -351,7 +369,7 @@ const machine = base
                 'lineUp',
                 'serve',
                 'rememberTold',
-                { type: 'ask', params: ({ context }) => ({ count: context.told }) },
+                ask,
               ],
             },
           ],
@@ -366,7 +384,7 @@ const machine = base
             },
             {
               target: 'content',
-              actions: ['rememberTold', { type: 'ask', params: { count: 0 } }],
+              actions: ['rememberTold', ask],
             },
           ],
         },
