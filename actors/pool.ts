@@ -281,10 +281,8 @@ export function openPools(binding: PoolsBinding): Pools {
         forget(pool)
       }
     },
-    frontEndGone: (frontEnd) =>
-      everyPool((pool) => tell(pool, { type: 'frontEndGone', frontEnd })),
-    workerGone: (workerId) =>
-      everyPool((pool) => tell(pool, { type: 'workerGone', workerId })),
+    frontEndGone: (frontEnd) => everyPool((pool) => tell(pool, { type: 'frontEndGone', frontEnd })),
+    workerGone: (workerId) => everyPool((pool) => tell(pool, { type: 'workerGone', workerId })),
     workerDraining: (workerId) =>
       everyPool((pool) => tell(pool, { type: 'workerDraining', workerId })),
     functionChanged(name, record) {

@@ -18,7 +18,6 @@ import { heldBy, settle } from './pool-audit.ts'
 import {
   callOff,
   coming,
-  countOf,
   drop,
   due,
   type Entry,
@@ -183,8 +182,7 @@ function record(ledger: Ledger, event: PoolEvent): Ledger {
 const onTheirWay = (
   ledger: Ledger,
   { frontEnd, held }: Extract<PoolEvent, { type: 'want' }>,
-): number =>
-  held === undefined ? 0 : Math.max(0, (heldBy(ledger).get(frontEnd) ?? 0) - held)
+): number => (held === undefined ? 0 : Math.max(0, (heldBy(ledger).get(frontEnd) ?? 0) - held))
 
 const without = (ledger: Ledger, workerId: string): Ledger => ({
   ...ledger,

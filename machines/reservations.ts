@@ -365,12 +365,7 @@ const machine = base
             { guard: 'isBeyondCap', actions: refuseWanted },
             {
               guard: 'isMoreThanTold',
-              actions: [
-                'lineUp',
-                'serve',
-                'rememberTold',
-                ask,
-              ],
+              actions: ['lineUp', 'serve', 'rememberTold', ask],
             },
           ],
         },

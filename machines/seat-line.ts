@@ -160,7 +160,10 @@ export function withinCap(line: Line, cap: number): { line: Line; seats: Seat[] 
 }
 
 /** What a cap makes of a line that had none, or another one: nobody ahead, and no more waiting than it allows. */
-export function capped(line: Line, cap: number): { line: Line; orders: Order[]; refused: string[] } {
+export function capped(
+  line: Line,
+  cap: number,
+): { line: Line; orders: Order[]; refused: string[] } {
   const left = cut(line, Math.max(0, cap - line.busy))
   const { ahead, orders } = calledBack(left.line.ahead, left.line.ahead.length)
   const free = left.line.free.map((seat) => ({ ...seat, isQuick: false }))

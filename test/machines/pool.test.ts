@@ -405,7 +405,9 @@ test('what the function’s other pools have in use counts, and idle seats are b
     grace       → serving    stop waiting, throttle a 0
     "
   `)
-  expect(story(...warm('a', 's-0'), ...warm('b', 's-1'), want('b', 1), lend(1))).toMatchInlineSnapshot(`
+  expect(
+    story(...warm('a', 's-0'), ...warm('b', 's-1'), want('b', 1), lend(1)),
+  ).toMatchInlineSnapshot(`
     "
     (start)        → serving
     want a 1       → serving  place s-0

@@ -351,8 +351,8 @@ test('as many as the cap allows run and wait here; whoever comes then is throttl
     "
     (start)               → content
     capped 2              → content
-    wanted r1             → asking   ask 1, wait 200 ms
-    wanted r2             → asking   ask 2
+    wanted r1             → asking   ask 1 0, wait 200 ms
+    wanted r2             → asking   ask 2 0
     wanted r3             → asking   throttle r3 ReservedFunctionConcurrentInvocationLimitExceeded
     granted [s1/w1 s2/w1] → asking   seat r1 s1/w1, seat r2 s2/w1
     wanted r4             → asking   throttle r4 ReservedFunctionConcurrentInvocationLimitExceeded
@@ -386,7 +386,7 @@ test('where there is a cap nobody is sent ahead, and who was is called back', ()
     wanted r3        → asking   sendAhead r3 s1/w1, ask 1
     capped 1         → asking   callBack r3
     wanted r3        → asking   throttle r3 ReservedFunctionConcurrentInvocationLimitExceeded
-    finished s1/w1 5 → asking
+    finished s1/w1 5 → asking   ask 0 1
     wanted r4        → asking   seat r4 s1/w1
     wanted r5        → asking   throttle r5 ReservedFunctionConcurrentInvocationLimitExceeded
     "
@@ -452,7 +452,7 @@ test('a cap that is raised or taken away counts at once', () => {
     capped 0         → content
     wanted r1        → content  throttle r1 ReservedFunctionConcurrentInvocationLimitExceeded
     capped 1         → content
-    wanted r2        → asking   ask 1, wait 200 ms
+    wanted r2        → asking   ask 1 0, wait 200 ms
     wanted r3        → asking   throttle r3 ReservedFunctionConcurrentInvocationLimitExceeded
     capped undefined → asking
     wanted r4        → asking   ask 2

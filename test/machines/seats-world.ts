@@ -183,6 +183,7 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
   /** What a new owner of the pool has found, if it has taken over from another. */
   const takeOver: Found[] = []
   let isOwned = true
+  let ownedSinceMs = 0
   // ── The function's reserved concurrency: what is in force, and what each has heard of ──────────────────────────
   const heardCaps = new Map<string, number | undefined>()
   const capHeardBy = (who: string) => heardCaps.get(who)
@@ -247,7 +248,8 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
     const running = [...inUse.values()].filter(({ seat }) => sandboxes.has(seat.sandboxId)).length
     if (running > options.limit) broken.push(`${running} seats are in use`)
     // A recall that is lost is said again; and without an owner of the pool nobody says it.
-    if (!isBegun || options.lossy > 0 || !isOwned) return
+    const isSettled = isOwned && clock.nowMs() > ownedSinceMs + SETTLED_MS
+    if (!isBegun || options.lossy > 0 || !isSettled) return
     if (running > toleratedCap) broken.push(`${running} run where ${toleratedCap} are reserved`)
   }
   const want = (frontEnd: FrontEnd, requestId: string) => {
@@ -503,7 +505,7 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
             standing: { is: 'held', frontEnd: holder.id, audits: 0 },
           })
         }
-        tolerate()
+        ownedSinceMs = clock.nowMs()
         takeOver.push(...found.values())
         if (found.size > 0) hearPool({ type: 'want', frontEnd: 'nobody', count: 0 })
       }, 300)
