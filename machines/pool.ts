@@ -29,9 +29,11 @@ import {
   inUse,
   type Ledger,
   rebuiltLedger,
+  refuse,
   shrink,
   stand,
   total,
+  tryFor,
   want,
   wanted,
 } from './pool-ledger.ts'
@@ -83,8 +85,7 @@ export type PoolEvent =
   /** Another generation serves, or the function is deleted. */
   | { type: 'retired' }
 
-/** `tried`: how many of those wait for whom idle seats were called back; the others may hope for some as well. */
-type Context = Omit<PoolInput, 'found'> & { ledger: Ledger; tried: number }
+type Context = Omit<PoolInput, 'found'> & { ledger: Ledger }
 
 const effects = {
   grant: effect<Grant>(),
@@ -112,23 +113,6 @@ const anywhere = () => true
 
 /** What this pool may have of the function's limit. */
 const shareOf = ({ limit, elsewhere }: PoolLimit): number => Math.max(0, limit - elsewhere)
-
-type Throttled = { frontEnd: string; keep: number }
-
-/** Without so many of those who wait. */
-function refused(ledger: Ledger, tooMany: number): { ledger: Ledger; throttled: Throttled[] } {
-  const throttled: Throttled[] = []
-  let next = ledger
-  let excess = tooMany
-  for (const [frontEnd, count] of Object.entries(ledger.wants)) {
-    const keep = count - Math.min(count, Math.max(0, excess))
-    if (keep === count) continue
-    throttled.push({ frontEnd, keep })
-    next = want(next, frontEnd, keep)
-    excess -= count - keep
-  }
-  return { ledger: next, throttled }
-}
 
 /** Each event's mark on the ledger. */
 function record(ledger: Ledger, event: PoolEvent): Ledger {
@@ -230,8 +214,12 @@ function undesired(ledger: Ledger, event: PoolEvent): Seat[] {
   }
 }
 
-const isAtLimit = ({ ledger, ...limit }: Context): boolean =>
-  total(ledger) >= shareOf(limit) && wanted(ledger) > due(ledger, shareOf(limit))
+/** How many wait for whom somebody would have to give a seat back. */
+const excessOf = ({ ledger, ...limit }: Context): number =>
+  wanted(ledger) - due(ledger, shareOf(limit))
+
+const isAtLimit = (context: Context): boolean =>
+  total(context.ledger) >= shareOf(context) && excessOf(context) > 0
 
 type StopAsked = { type: 'stop'; params: Seat }
 
@@ -260,7 +248,7 @@ const base = setup({
         ? { limit: event.limit, elsewhere: event.elsewhere, reason: event.reason }
         : {},
     ),
-    noteTried: assign(({ context }) => ({ tried: wanted(context.ledger) })),
+    noteTried: assign(({ context }) => ({ ledger: tryFor(context.ledger, excessOf(context)) })),
     forgetWants: assign(({ context }) => ({ ledger: { ...context.ledger, wants: {} } })),
   },
   guards: {
@@ -285,8 +273,7 @@ const machine = base
     actions: {
       grantFree: base.enqueueActions(({ context, enqueue }) => {
         const { ledger, grants } = grant(context.ledger, shareOf(context))
-        const granted = grants.reduce((sum, { seats }) => sum + seats.length, 0)
-        enqueue.assign({ ledger, tried: Math.max(0, context.tried - granted) })
+        enqueue.assign({ ledger })
         for (const given of grants) enqueue({ type: 'grant', params: given })
       }),
       placeMissing: base.enqueueActions(({ context, enqueue }) => {
@@ -359,6 +346,15 @@ const machine = base
         }
         if (elsewhere > 0 && event.type !== 'lend') enqueue({ type: 'borrow', params: { count } })
       }),
+      /** Whoever waits no longer may have idle seats; those who wait are tried for once more. */
+      recallFromContent: base.enqueueActions(({ context, event, enqueue }) => {
+        if (event.type !== 'want' || event.frontEnd in context.ledger.wants) return
+        const { frontEnd } = event
+        const count = excessOf(context)
+        if (count <= 0 || !heldBy(context.ledger).has(frontEnd)) return
+        enqueue({ type: 'recall', params: { frontEnd, count } })
+        enqueue.assign({ ledger: { ...context.ledger, tried: {} } })
+      }),
       /** Beyond the limit, whoever waits: a recall may have been lost, so it is said again with each tick. */
       recallExcess: base.enqueueActions(({ context, enqueue }) => {
         const excess = inUse(context.ledger) - shareOf(context)
@@ -382,10 +378,10 @@ const machine = base
         enqueue.assign({ ledger })
         for (const seat of uncertain) enqueue({ type: 'reclaim', params: seat })
       }),
-      /** Those that no sandbox is coming for; the others go on waiting. */
+      /** Those that no sandbox is coming for. Who has come since seats were called back has a grace of his own. */
       throttleRest: base.enqueueActions(({ context, enqueue }) => {
-        const excess = wanted(context.ledger) - due(context.ledger, shareOf(context))
-        const { ledger, throttled } = refused(context.ledger, Math.min(excess, context.tried))
+        const { tried } = context.ledger
+        const { ledger, throttled } = refuse(context.ledger, excessOf(context), tried)
         enqueue.assign({ ledger })
         for (const each of throttled) {
           enqueue({ type: 'throttle', params: { ...each, reason: context.reason } })
@@ -394,7 +390,8 @@ const machine = base
       /** Where there is no room who waits may wait, but nobody whom the limit would keep out. */
       throttleBeyond: base.enqueueActions(({ context, enqueue }) => {
         const room = Math.max(0, shareOf(context) - inUse(context.ledger))
-        const { ledger, throttled } = refused(context.ledger, wanted(context.ledger) - room)
+        const excess = wanted(context.ledger) - room
+        const { ledger, throttled } = refuse(context.ledger, excess, context.ledger.wants)
         if (throttled.length === 0) return
         enqueue.assign({ ledger })
         for (const each of throttled) {
@@ -407,7 +404,6 @@ const machine = base
     id: 'pool',
     context: ({ input: { found, ...input } }) => ({
       ...input,
-      tried: 0,
       ledger: found.length === 0 ? emptyLedger : rebuiltLedger(found),
     }),
     initial: 'serving',
@@ -456,7 +452,7 @@ const machine = base
         always: { guard: 'isBelowLimit', target: 'serving' },
         on: {
           limited: { actions: ['rememberLimit', 'recallExcess', 'grantFree', 'placeMissing'] },
-          want: { actions: ['record', 'grantFree', 'callOffSurplus'] },
+          want: { actions: ['record', 'grantFree', 'callOffSurplus', 'recallFromContent'] },
           stopped: { target: 'serving', actions: ['record', 'placeMissing'] },
           workerGone: { target: 'serving', actions: ['record', 'placeMissing'] },
           frontEndGone: { actions: ['record', 'reclaimUncertain', 'callOffSurplus'] },
