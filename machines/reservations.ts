@@ -8,6 +8,8 @@
  * a short linger, so that its next invocation asks nobody. Who gets which is in seat-line.ts.
  * What is told to the pool is a level ("I want seven"), said again while it holds, and not an edge: a lost message, a
  * repeated one or a new owner of the pool do no harm.
+ * A function with a reserved concurrency has a cap. The pool keeps to it over all front ends; this one refuses at once
+ * what is beyond it already here.
  */
 import { assign, setup } from 'xstate'
 import { effect, withEffects } from './effect.ts'
@@ -92,7 +94,7 @@ const effects = {
 const isQuick = ({ quickMs, cap }: Context, event: ReservationsEvent): boolean =>
   event.type === 'finished' && event.tookMs <= quickMs && cap === undefined
 
-/** Also of lambda-semantics.md §3.3: the same at 0 and at any other cap. */
+/** AWS's reason, the same at 0 and at any other cap: lambda-semantics.md §3.3. */
 const BEYOND_CAP = 'ReservedFunctionConcurrentInvocationLimitExceeded'
 
 const base = setup({
@@ -129,6 +131,7 @@ const base = setup({
       event.type === 'finished' && aheadOf(context.line, event.seat) !== undefined,
     isBeyondCap: ({ context: { cap, line }, event }) =>
       cap !== undefined && event.type === 'wanted' && isFull(line, cap, event.requestId),
+    hasCap: ({ context }) => context.cap !== undefined,
     hasNoneFree: ({ context }) => context.line.free.length === 0,
     wishes: ({ context }) => wish(context.line) > 0,
     isMoreThanTold: ({ context }) =>
@@ -324,7 +327,8 @@ const machine = base
         { guard: 'hasNext', actions: [beginNext, 'handOver', 'serve'] },
         { guard: 'owes', actions: ['payOwed', 'giveUpSeat', giveBackFinished] },
         { guard: 'isOnLeavingWorker', actions: ['giveUpSeat', giveBackFinished] },
-        { actions: ['keepFree', 'serve', 'askForLess'] },
+        { guard: 'hasCap', actions: ['keepFree', 'serve', 'askForLess'] },
+        { actions: ['keepFree', 'serve'] },
       ],
       lost: {
         actions: [

@@ -40,8 +40,11 @@ export type End = 'done' | 'throttled' | 'withdrawn' | 'failed' | 'redirected'
 /** Sent once, and they count: where the ledger is to be exact they come once at most. */
 const counting = ['granted', 'released', 'doubted']
 
-/** Everybody hears of a new cap within 20 ms, seats are called back in 20 ms more; then nobody may begin beyond it. */
-const SETTLED_MS = 50
+/**
+ * Everybody hears of a new cap within 20 ms, and 20 ms later who was sent ahead is taken back; who had begun by then is
+ * known to have 20 ms after that. From then on nobody may begin beyond it.
+ */
+const SETTLED_MS = 70
 
 const RESERVATION_TIMEOUT_MS = 30_000
 const PLACEMENT_TIMEOUT_MS = 5_000
