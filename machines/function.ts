@@ -66,8 +66,6 @@ export type FunctionRecord = {
   settings: FunctionSettings
   code: FunctionCode
   tags: Record<string, string>
-  /** Invocations at a time, of all its generations together: guaranteed, and never more. 0: none at all. */
-  reservedConcurrency?: number
   revisionId: string
   /** ISO 8601. */
   lastModified: string
