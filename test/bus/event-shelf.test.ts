@@ -123,6 +123,8 @@ describe('a list', () => {
       { subject: dead('f', 'a'), body: encodePacket([died('a')]) },
     ])
     expect((await list()).ids).toEqual(['dead a', 'queued b'])
+    expect(await redriveOn(bus).these(['a'])).toEqual(['a'])
+    expect(await findEvent(bus, 'a')).toMatchObject({ state: 'queued', lane: 1 })
     await lane.close()
   })
 
