@@ -1,4 +1,6 @@
 /** `lambus events` and `lambus queues`, each a process of its own, with the desk on a real server. */
+import { spawn } from 'node:child_process'
+import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type EventDesk, openEventDesk } from '../../actors/event-desk.ts'
 import type { Bus } from '../../bus/bus.ts'
@@ -10,7 +12,7 @@ import { dead, eventPacket, eventStream, queues, retry } from '../../bus/subject
 import type { QueuesAnswer } from '../../cli/queues.ts'
 import { keptLog } from '../kept-log.ts'
 import { startNatsServer, type TestServer } from '../nats-server.ts'
-import { runLambus } from './run-lambus.ts'
+import { cleanEnvironment, lambusCommand, runLambus } from './run-lambus.ts'
 
 let server: TestServer
 let bus: Bus
@@ -130,6 +132,20 @@ describe('lambus events list', () => {
     }
     expect((await json('events', 'list', '--limit', '2000')).events.length).toBe(1_020)
     expect((await json('events', 'list', '--limit', '700')).events.length).toBe(700)
+  })
+
+  test('is not cut off when who reads it is slow', async () => {
+    const packet = Array.from({ length: 500 }, (_, at) => event(`e${at}`))
+    for (let time = 0; time < 4; time++) {
+      await bus.jetstream.publish(eventPacket('shared', 1, 'f', 500), encodePacket(packet))
+    }
+    const args = ['events', 'list', '--limit', '2000', '--json', '--nats', server.url]
+    const [command = '', ...before] = lambusCommand
+    const child = spawn(command, [...before, ...args], { env: cleanEnvironment() })
+    await wait(1_500)
+    let text = ''
+    for await (const chunk of child.stdout) text += chunk
+    expect(JSON.parse(text).events.length).toBe(2_000)
   })
 
   test('says so when there is nothing', async () => {
