@@ -22,8 +22,11 @@ import { spawnWorker } from './edges/worker-process.ts'
 import { startControlPlane } from './roles/control-plane.ts'
 import { startFrontEnd } from './roles/front-end.ts'
 import { startInspector } from './roles/inspector.ts'
+import { startLeasing } from './roles/leasing.ts'
 import { startPlacement } from './roles/placement.ts'
+import { startPoller } from './roles/poller.ts'
 import type { Process, Role } from './roles/role.ts'
+import { startStateManager } from './roles/state-manager.ts'
 import { startWorker } from './roles/worker.ts'
 import { startWorkerManager } from './roles/worker-manager.ts'
 
@@ -33,7 +36,10 @@ const starters = {
   placement: startPlacement,
   'worker-manager': startWorkerManager,
   worker: startWorker,
+  'state-manager': startStateManager,
+  leasing: startLeasing,
   'front-end': startFrontEnd,
+  poller: startPoller,
   inspector: startInspector,
 }
 export type RoleName = keyof typeof starters

@@ -2,6 +2,7 @@
  * A change to a function: put to its actor, and what the actor refuses said in AWS's words.
  */
 import { type Refusal, Refused, refuse } from '../edges/aws/errors.ts'
+import { latest, noEventInvokeConfig } from '../edges/aws/event-invoke.ts'
 import { functionArn, functionNotFound } from '../edges/aws/names.ts'
 import type { FunctionAnswer, FunctionRecord, FunctionRefusal } from '../machines/function.ts'
 import type { ApiBinding } from './api.ts'
@@ -38,7 +39,11 @@ export function changesTo(binding: ApiBinding): Changes {
     }
   }
 
-  const refusalOf = async (refused: FunctionRefusal, name: string): Promise<Refusal> => {
+  const refusalOf = async (
+    refused: FunctionRefusal,
+    name: string,
+    command: FunctionCommand,
+  ): Promise<Refusal> => {
     switch (refused) {
       case 'absent':
         return functionNotFound(binding, name)
@@ -46,6 +51,12 @@ export function changesTo(binding: ApiBinding): Changes {
         return alreadyExists(name)
       case 'stale revision':
         return staleRevision()
+      case 'no event invoke config':
+        return noEventInvokeConfig(
+          binding,
+          name,
+          'qualifier' in command ? command.qualifier : latest,
+        )
       case 'updating': {
         const state = (await functions.read(name))?.value.state
         return notNow(state === 'Pending' ? pending : inProgress(functionArn(binding, name)))
@@ -58,7 +69,7 @@ export function changesTo(binding: ApiBinding): Changes {
     async change(name, command) {
       const answer: FunctionAnswer | 'timeout' = await binding.command(name, command)
       if (answer === 'timeout') throw new Refused(unknownEnd())
-      if ('refused' in answer) throw new Refused(await refusalOf(answer.refused, name))
+      if ('refused' in answer) throw new Refused(await refusalOf(answer.refused, name, command))
       const { record } = answer
       if (command.type === 'delete') await untilGone(record)
       const revision = (await functions.read(name))?.revision

@@ -5,34 +5,32 @@
  */
 import { hexOf } from '../bus/code.ts'
 import { checkInput, type Input } from '../edges/aws/constraints.ts'
+import { noSuchQueue, targetOf } from '../edges/aws/destinations.ts'
 import { isRefusal, type Refusal, refuse } from '../edges/aws/errors.ts'
 import { functionConfiguration, listedFunction } from '../edges/aws/function-configuration.ts'
 import {
   type GivenCode,
   readCreate,
+  readNamed,
   readUpdateCode,
   readUpdateConfiguration,
 } from '../edges/aws/function-requests.ts'
 import { shapes } from '../edges/aws/function-shapes.ts'
-import {
-  canExist,
-  type FunctionName,
-  functionArn,
-  functionNotFound,
-  parseFunctionName,
-} from '../edges/aws/names.ts'
+import { canExist, functionArn, functionNotFound } from '../edges/aws/names.ts'
 import {
   checkPackage,
   decodeZipFile,
   describePackage,
   zippedLimitBytes,
 } from '../edges/aws/package.ts'
+import { pageOf } from '../edges/aws/pages.ts'
 import { refuseUnhonoured } from '../edges/aws/unhonoured.ts'
 import { codeLocation } from '../edges/http-operations.ts'
 import { maxUnzippedBytes } from '../edges/unzip.ts'
-import type { FunctionCode, FunctionRecord } from '../machines/function.ts'
+import type { FunctionCode, FunctionSettings } from '../machines/function.ts'
 import type { ApiBinding, ApiHandler, Told } from './api.ts'
 import { alreadyExists, changesTo, staleRevision } from './api-changes.ts'
+import { reservedBeside } from './api-concurrency.ts'
 import type { FunctionCommand } from './function.ts'
 import { storePackage } from './package-store.ts'
 
@@ -46,8 +44,6 @@ type Operation =
   | 'DeleteFunction'
   | 'GetAccountSettings'
 
-/** Lambda API, ListFunctions: at most 50 in an answer, whatever is asked for. */
-const pageSize = 50
 /** Lambda quotas: code storage of an account, 300 GB. lambda-semantics.md §3.1. */
 const codeStorageBytes = 322_122_547_200
 
@@ -64,7 +60,7 @@ export function functionOperations(binding: ApiBinding): Record<Operation, ApiHa
 
   /** The function that a reading operation means. */
   const find = async (operation: 'GetFunction' | 'GetFunctionConfiguration', input: Input) => {
-    const asked = readName(operation, input, binding)
+    const asked = readNamed(operation, input, binding)
     if (isRefusal(asked)) return asked
     const { name, qualifier } = asked
     const known = qualifier === undefined || qualifier === '$LATEST'
@@ -86,6 +82,8 @@ export function functionOperations(binding: ApiBinding): Record<Operation, ApiHa
       if (isRefusal(read)) return read
       // A zip that would be stored for nothing.
       if ((await functions.read(read.name)) !== undefined) return alreadyExists(read.name)
+      const bad = await refuseDeadLetters(read.settings, binding)
+      if (bad !== undefined) return bad
       const code = await takeCode(read.code, binding)
       if (isRefusal(code)) return code
       const { name, settings, tags } = read
@@ -96,10 +94,17 @@ export function functionOperations(binding: ApiBinding): Record<Operation, ApiHa
     async GetFunction(input) {
       const found = await find('GetFunction', input)
       if (isRefusal(found)) return found
-      const { code, tags } = found.value
+      const { code, tags, reservedConcurrency } = found.value
       const Code = { RepositoryType: 'S3', Location: codeLocation(hexOf(code.sha256)) }
       const Tags = Object.keys(tags).length === 0 ? undefined : tags
-      return { body: { Configuration: found.configuration, Code, Tags }, revision: found.revision }
+      const Concurrency =
+        reservedConcurrency === undefined
+          ? undefined
+          : { ReservedConcurrentExecutions: reservedConcurrency }
+      return {
+        body: { Configuration: found.configuration, Code, Tags, Concurrency },
+        revision: found.revision,
+      }
     },
 
     async GetFunctionConfiguration(input) {
@@ -111,17 +116,14 @@ export function functionOperations(binding: ApiBinding): Record<Operation, ApiHa
       const { members } = shapes.ListFunctions
       const bad = checkInput(shapes.ListFunctions, input) ?? refuseUnhonoured(input, members, '')
       if (bad !== undefined) return bad
-      const marker = input['Marker'] ? readMarker(String(input['Marker'])) : ''
-      if (marker === undefined) return invalid('The Marker is not one that ListFunctions gave.')
-      const wanted = Math.min(Number(input['MaxItems'] ?? pageSize), pageSize)
       const records = [...registry.entries()].map(([, { value }]) => value)
-      const after = records.filter(({ name }) => name > marker).sort(byName)
-      const page = after.slice(0, wanted)
+      const page = pageOf('ListFunctions', input, records, ({ name }) => name, canExist)
+      if (isRefusal(page)) return page
       const qualified = input['FunctionVersion'] === 'ALL'
       return {
         body: {
-          NextMarker: after.length > page.length ? makeMarker(page.at(-1)?.name ?? '') : undefined,
-          Functions: page.map((record) => listedFunction(record, binding, qualified)),
+          NextMarker: page.nextMarker,
+          Functions: page.items.map((record) => listedFunction(record, binding, qualified)),
         },
       }
     },
@@ -145,6 +147,8 @@ export function functionOperations(binding: ApiBinding): Record<Operation, ApiHa
       if (isRefusal(read)) return read
       const { name, settings, revisionId } = read
       if (!canExist(name)) return functionNotFound(binding, name)
+      const bad = await refuseDeadLetters(settings, binding)
+      if (bad !== undefined) return bad
       const guard = { expectedRevisionId: revisionId }
       return changed(name, {
         type: 'updateConfiguration',
@@ -156,7 +160,7 @@ export function functionOperations(binding: ApiBinding): Record<Operation, ApiHa
     },
 
     async DeleteFunction(input) {
-      const asked = readName('DeleteFunction', input, binding)
+      const asked = readNamed('DeleteFunction', input, binding)
       if (isRefusal(asked)) return asked
       const { name, qualifier } = asked
       const bad = refuseDeletion(qualifier)
@@ -179,7 +183,7 @@ export function functionOperations(binding: ApiBinding): Record<Operation, ApiHa
             CodeSizeUnzipped: maxUnzippedBytes,
             CodeSizeZipped: zippedLimitBytes,
             ConcurrentExecutions: binding.accountConcurrency,
-            UnreservedConcurrentExecutions: binding.accountConcurrency,
+            UnreservedConcurrentExecutions: binding.accountConcurrency - reservedBeside(registry),
           },
           AccountUsage: {
             TotalCodeSize: records.reduce((sum, { code }) => sum + code.sizeBytes, 0),
@@ -191,17 +195,15 @@ export function functionOperations(binding: ApiBinding): Record<Operation, ApiHa
   }
 }
 
-function readName(
-  operation: 'GetFunction' | 'GetFunctionConfiguration' | 'DeleteFunction',
-  input: Input,
+/** A dead-letter queue has to be there. */
+async function refuseDeadLetters(
+  { deadLetterTargetArn }: Partial<FunctionSettings>,
   binding: ApiBinding,
-): FunctionName | Refusal {
-  const shape = shapes[operation]
-  const bad = checkInput(shape, input) ?? refuseUnhonoured(input, shape.members, '')
-  if (bad !== undefined) return bad
-  const qualifier = (input['Qualifier'] ?? undefined) as string | undefined
-  const { region, account } = binding
-  return parseFunctionName(String(input['FunctionName']), qualifier, { region, account, operation })
+): Promise<Refusal | undefined> {
+  const target = deadLetterTargetArn ? targetOf(deadLetterTargetArn, binding) : undefined
+  return target?.kind === 'queue' && !(await binding.queueExists(target.name))
+    ? noSuchQueue()
+    : undefined
 }
 
 /** Recorded: test_ops_with_arn_qualifier_mismatch and test_function_name_and_qualifier_validation, delete_function. */
@@ -231,12 +233,4 @@ async function takeCode(
   const bad = await checkPackage(zip)
   if (bad !== undefined) return bad
   return dryRun ? describePackage(zip) : storePackage(code, zip)
-}
-
-const byName = (one: FunctionRecord, other: FunctionRecord) => (one.name < other.name ? -1 : 1)
-
-const makeMarker = (name: string): string => Buffer.from(name).toString('base64')
-function readMarker(marker: string): string | undefined {
-  const name = Buffer.from(marker, 'base64').toString()
-  return canExist(name) ? name : undefined
 }

@@ -18,12 +18,16 @@ import {
   type ApiOperation,
   built,
   isBuilt,
+  isOfControlPlane,
   notImplemented,
   operations,
   unknownOperation,
 } from '../edges/aws/operations.ts'
 import type { FunctionAnswer, FunctionRecord } from '../machines/function.ts'
+import { concurrencyOperations } from './api-concurrency.ts'
+import { eventInvokeOperations } from './api-event-invoke.ts'
 import { functionOperations } from './api-functions.ts'
+import { recursionOperations } from './api-recursion.ts'
 import { tagOperations } from './api-tags.ts'
 import type { FunctionCommand } from './function.ts'
 import { respondRefused } from './nats-door.ts'
@@ -35,6 +39,8 @@ export type ApiBinding = Place & {
   registry: Pick<Watched<FunctionRecord>, 'get' | 'entries' | 'reached'>
   command(name: string, command: FunctionCommand): Promise<FunctionAnswer | 'timeout'>
   code: Code
+  /** Whether there is an SQS queue of that name. */
+  queueExists(name: string): Promise<boolean>
   accountConcurrency: number
   clock: Clock
   newId: () => string
@@ -58,11 +64,14 @@ export function serveApi(bus: Bus, binding: ApiBinding): Api {
   const handlers: Record<ApiOperation, ApiHandler> = {
     ...functionOperations(binding),
     ...tagOperations(binding),
+    ...eventInvokeOperations(binding),
+    ...recursionOperations(binding),
+    ...concurrencyOperations(binding),
   }
 
   const perform = async (operation: string, message: Msg): Promise<Told | Refusal> => {
     if (!Object.hasOwn(operations, operation)) return unknownOperation('NATS', message.subject)
-    if (!isBuilt(operation) || operation === 'Invoke') return notImplemented(operation)
+    if (!isOfControlPlane(operation)) return notImplemented(operation)
     const input = readJsonInput(message.data)
     if (isRefusal(input)) {
       counts.malformed++

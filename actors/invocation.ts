@@ -233,13 +233,6 @@ export function openInvocations(binding: InvocationsBinding): Invocations {
   return {
     host: invocations,
     invoke(request, answer) {
-      if (request.invocationType === 'Event') {
-        answer({
-          kind: 'refused',
-          refusal: refuse('InvalidParameterValueException', eventNotBuilt),
-        })
-        return
-      }
       const { functionName, qualifier } = request
       const parsed = parseFunctionName(functionName, qualifier, { ...place, operation: 'Invoke' })
       if (isRefusal(parsed)) {
@@ -286,5 +279,3 @@ export function openInvocations(binding: InvocationsBinding): Invocations {
 
 const unknownEnd =
   'The invocation was started and its result was lost, because the worker that ran it is gone.'
-const eventNotBuilt =
-  'InvocationType Event is not available here yet: lambus would have to keep the event, and does not.'

@@ -1,6 +1,8 @@
 /**
  * The NATS door: `lambus.invoke.<function>[.<qualifier>]`. The body is the event, the headers are AWS's own, and a
- * refusal is a NATS service error with the AWS body. No SDK needed: `nats req lambus.invoke.hello '{}'`.
+ * refusal is a NATS service error with the AWS body. No SDK needed: `nats req lambus.invoke.hello '{}'`. Without a reply
+ * subject (`nats pub`) it is an asynchronous event; who wants to know that it is on disk asks with `X-Amz-Invocation-Type:
+ * Event`, and the answer says so.
  *
  * A message that is no request of ours (too many tokens) is counted, logged once, and dropped.
  */
@@ -14,7 +16,7 @@ import { makeTraceId } from '../edges/aws/trace-id.ts'
 import type { Invocations } from './invocation.ts'
 
 export type NatsDoor = {
-  readonly counts: { invokes: number; malformed: number; unanswerable: number }
+  readonly counts: { invokes: number; malformed: number; refusedEvents: number }
   /** Takes no more requests. */
   stop(): void
 }
@@ -33,9 +35,19 @@ export function openNatsDoor(
     log: Log
   },
 ): NatsDoor {
-  const counts = { invokes: 0, malformed: 0, unanswerable: 0 }
+  const counts = { invokes: 0, malformed: 0, refusedEvents: 0 }
   const once = (count: number, code: string, fields: object, text: string) => {
     if (count === 1) log.warn({ code, ...fields }, text)
+  }
+
+  const noteLost = ({ subject }: Msg, { code, message }: Refusal): void => {
+    counts.refusedEvents++
+    once(
+      counts.refusedEvents,
+      'DOOR_EVENT_REFUSED',
+      { subject, refusal: code, message },
+      'refused an event without a reply subject, so nobody was told; further ones are only counted',
+    )
   }
 
   const hear = (message: Msg): void => {
@@ -50,25 +62,21 @@ export function openNatsDoor(
       )
       return
     }
-    if (message.reply === undefined || message.reply === '') {
-      counts.unanswerable++
-      once(
-        counts.unanswerable,
-        'DOOR_EVENT_NOT_BUILT',
-        { subject: message.subject },
-        'dropped an invoke without a reply subject: asynchronous events are not kept yet; further ones are only counted',
-      )
-      return
-    }
     counts.invokes++
     const header = (name: string): string | undefined => message.headers?.get(name) || undefined
     const requestId = newId()
-    const answer = (given: InvokeAnswer) => respond(message, requestId, given)
+    const isAwaited = message.reply !== undefined && message.reply !== ''
+    const answer = (given: InvokeAnswer) => {
+      if (isAwaited) respond(message, requestId, given)
+      else if (given.kind === 'refused') noteLost(message, given.refusal)
+    }
+    const asked = header('X-Amz-Invocation-Type') ?? 'RequestResponse'
     const request = checkedInvoke({
       requestId,
       functionName,
       qualifier,
-      invocationType: header('X-Amz-Invocation-Type') ?? 'RequestResponse',
+      // Nobody waits for a result: then it is an event. A dry run stays what it is.
+      invocationType: isAwaited || asked !== 'RequestResponse' ? asked : 'Event',
       logType: header('X-Amz-Log-Type') ?? 'None',
       clientContext: header('X-Amz-Client-Context'),
       traceId: header('X-Amzn-Trace-Id') ?? makeTraceId(requestId, clock.nowMs()),
@@ -88,7 +96,7 @@ function respond(message: Msg, requestId: string, answer: InvokeAnswer): void {
     return
   }
   const id = ['X-Amzn-RequestId', requestId] as const
-  if (answer.kind === 'dry run') {
+  if (answer.kind === 'dry run' || answer.kind === 'accepted') {
     message.respond(undefined, { headers: sentHeaders(id) })
     return
   }

@@ -29,11 +29,13 @@ export type EventRef = { sequence: number; index: number }
 export type Lane = {
   /** Packets in hand. */
   readonly size: number
+  /** Begins to take events. Throws BusError BUS_STORE_UNAVAILABLE, BUS_CLOSED. */
+  read(): Promise<void>
   /**
-   * An event is done with. `follow`: what is stored in the same write; nothing: no more is known of it, and if this
+   * These events are done with. `follow`: what is stored in the same write; nothing: no more is known of it, and if this
    * process dies within a tenth of a second it may come again. `fenced`: the lane is somebody else's, and nothing was stored.
    */
-  finish(event: EventRef, follow: NewMessage[]): Promise<'stored' | 'fenced'>
+  finish(events: readonly EventRef[], follow: NewMessage[]): Promise<'stored' | 'fenced'>
   /** Takes no more packets. What is in hand can still be finished. */
   pause(): void
   /** Forgets what is in hand and leaves the rest to the next reader. What has been finished is stored before. */
@@ -185,33 +187,35 @@ export async function openLane(bus: Bus, options: LaneOptions): Promise<Lane | '
     }, UNSTORED_MS)
   }
 
-  const close = (sequence: number, index: number): void => {
-    const packet = inHand.get(sequence)
-    if (packet === undefined) return
-    packet.open.delete(index)
-    if (packet.open.size === 0) acknowledge(sequence, packet)
+  const decide = (events: readonly EventRef[]): void => {
+    for (const { sequence, index } of events) inHand.get(sequence)?.decided.push(index)
+  }
+  const close = (events: readonly EventRef[]): void => {
+    for (const { sequence, index } of events) {
+      const packet = inHand.get(sequence)
+      if (packet === undefined || !packet.open.delete(index)) continue
+      if (packet.open.size === 0) acknowledge(sequence, packet)
+      else storeSoon()
+    }
   }
 
   let former = ledger.formerConsumer
-  await reopen('opened')
   const forget = bus.onReconnect(() => void reopen('the link is back').catch(complain))
 
   return {
     get size() {
       return inHand.size
     },
-    async finish({ sequence, index }, follow) {
-      const packet = inHand.get(sequence)
-      if (packet === undefined || state === 'closed') return 'fenced'
-      const counts = () => void packet.decided.push(index)
+    read: () => reopen('opened'),
+    async finish(events, follow) {
+      if (state === 'closed') return 'fenced'
       if (follow.length === 0) {
-        counts()
-        close(sequence, index)
-        if (packet.open.size > 0) storeSoon()
+        decide(events)
+        close(events)
         return 'stored'
       }
-      const outcome = await ledger.store(follow, counts)
-      if (outcome === 'stored') close(sequence, index)
+      const outcome = await ledger.store(follow, () => decide(events))
+      if (outcome === 'stored') close(events)
       else lose()
       return outcome
     },

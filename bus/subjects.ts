@@ -44,6 +44,10 @@ export const eventBus = (bus: string) => `lambus.events.${encodeToken(bus)}`
 export const isReserved = (subject: string): boolean =>
   /^(?:\$|_INBOX|lambus(?:\.|$))/.test(subject)
 
+/** `lambus.sqs.api.<Operation>`: takes and gives the JSON of the SQS operation of that name. */
+export const sqsApi = (operation: string) => `lambus.sqs.api.${token(operation)}`
+export const anySqsApi = 'lambus.sqs.api.*'
+
 // ── Front end ↔ worker manager ↔ placement ↔ worker ────────────────────────────────────────────────────────────────
 
 /** `lambus.pool.<partition>.<event>`: the owner of that partition of the worker manager hears it. */
@@ -79,6 +83,11 @@ export const attempt = (frontEndId: string) => `lambus.attempt.${token(frontEndI
 /** `lambus.poller.<id>.report`: what a poller has in hand, by lane and function, about once a second. */
 export const pollerReport = (pollerId: string) => `lambus.poller.${token(pollerId)}.report`
 export const anyPollerReport = 'lambus.poller.*.report'
+/** `lambus.backlog`: the leading state manager says how much waits in each lane, about once a second. */
+export const backlog = 'lambus.backlog'
+/** `lambus.overflow.<function>`: events of a function were set aside; somebody should look soon. */
+export const overflow = (functionName: string) => `lambus.overflow.${token(functionName)}`
+export const anyOverflow = 'lambus.overflow.*'
 /** The leading state manager answers with its queues: their functions, backlog, ages. */
 export const queues = 'lambus.queues'
 /** `lambus.queues.events`: any state manager answers with a page of the events there are. */
@@ -100,6 +109,18 @@ export const hello = 'lambus.hello'
 export const ping = (id: string) => `lambus.ping.${token(id)}`
 /** Every process answers with its roles, its machines and their counts. */
 export const status = 'lambus.status'
+
+// ── Destinations ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Whether somebody may have records of their invocations published there: to be read by people, not by us or by the
+ * server. SNS topics and EventBridge buses are people's, though their subjects begin like ours.
+ */
+export function isDestination(subject: string): boolean {
+  if (/\p{Cc}/u.test(subject) || !subject.split('.').every(isToken)) return false
+  if (/^lambus\.(sns|events)\.[^.]+$/.test(subject)) return true
+  return !/^(\$|_INBOX|lambus(\.|$))/.test(subject)
+}
 
 // ── Actors of anybody ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -167,6 +188,32 @@ export const anyDead = 'lambus.dead.>'
 export const laneConsumer = (queue: string, lane: number, epoch: number, turn: number) =>
   `lane_${token(queue)}_${lane}_${epoch}_${turn}`
 
+/** The messages of all SQS queues: a work queue, with a consumer for each queue. */
+export const sqsStream = 'LAMBUS_SQS'
+/** `lambus.sqs.queue.<queue>.<incarnation>`: what a queue holds. A queue that is made again has other subjects. */
+export const sqsQueue = (queue: string, incarnation: string) =>
+  `lambus.sqs.queue.${token(queue)}.${token(incarnation)}`
+export const anySqsQueue = 'lambus.sqs.queue.*.*'
+/** `lambus.sqs.delayed.<queue>.<incarnation>.<message>`: a message scheduled into its queue. */
+export const sqsDelayed = (queue: string, incarnation: string, messageId: string) =>
+  `lambus.sqs.delayed.${token(queue)}.${token(incarnation)}.${token(messageId)}`
+export const sqsDelayedOf = (queue: string, incarnation: string) =>
+  `lambus.sqs.delayed.${token(queue)}.${token(incarnation)}.*`
+export const anySqsDelayed = 'lambus.sqs.delayed.*.*.*'
+/** The consumer that all front ends share for one queue. */
+export const sqsConsumer = (queue: string, incarnation: string) =>
+  `${token(queue)}_${token(incarnation)}`
+
+/** `$JS.API.CONSUMER.MSG.NEXT.<stream>.<consumer>`: asks for messages; they come to the reply subject. */
+export const nextMessages = (stream: string, consumer: string) =>
+  `$JS.API.CONSUMER.MSG.NEXT.${token(stream)}.${token(consumer)}`
+/**
+ * `$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<count>.<time>.<pending>`: what is said of one delivery. The
+ * server reads this form whichever it writes itself. Source: NATS ADR-15, nats-server consumer.go.
+ */
+export const acknowledgement = (stream: string, consumer: string, delivery: readonly string[]) =>
+  `$JS.ACK.${token(stream)}.${token(consumer)}.${delivery.map(token).join('.')}`
+
 export const logStream = 'LAMBUS_LOGS'
 /** `lambus.log.<function>`: what a function's sandboxes wrote, in the order of each sandbox. */
 export const log = (functionName: string) => `lambus.log.${token(functionName)}`
@@ -183,6 +230,8 @@ export const queuesBucket = 'lambus_queues'
 export const assignmentsBucket = 'lambus_assignments'
 export const actorsBucket = 'lambus_actors'
 export const codeBucket = 'lambus_code'
+export const sqsBucket = 'lambus_sqs'
+export const sqsMovesBucket = 'lambus_sqs_moves'
 
 /** `$KV.<bucket>.<key>`: a KV entry as the stream subject that it is; needed for CAS together with a TTL. */
 export const kvEntry = (bucket: string, key: string) => `$KV.${bucket}.${key}`

@@ -15,7 +15,10 @@ export function register(program: Command): void {
     .description(
       'Runs roles of the system in a process of their own, on the NATS server of --nats, LAMBUS_NATS or --data-dir.',
     )
-    .argument('<role...>', 'control-plane, placement, worker-manager, worker, front-end, inspector')
+    .argument(
+      '<role...>',
+      'control-plane, placement, worker-manager, worker, state-manager, leasing, front-end, poller, inspector',
+    )
   withPorts(command)
   command.action(async (names: string[]) => {
     const options = command.optsWithGlobals<ServerOptions>()

@@ -3,11 +3,12 @@
  *
  *     request ─▶ Invoke? ─▶ body ─▶ signature ─────────────────▶ door.invoke
  *           └──▶ Fastify ─▶ body ─▶ signature ─▶ operation ─▶ door.operate
+ *                                          └──▶ of SQS ────▶ door.sqs
  *
  * It knows what a request means and what an answer looks like; it decides nothing about functions. Invoke has a short way
  * of its own; what else comes in is answered here whatever it is, and nothing that comes in ends the process.
  */
-import { createServer, type RequestListener } from 'node:http'
+import { createServer, type RequestListener, type ServerResponse } from 'node:http'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Clock, Log } from '../bus/bus.ts'
 import type { FunctionCode } from '../machines/function.ts'
@@ -18,7 +19,7 @@ import type { InvokeAnswer, InvokeRequest } from './aws/invoke.ts'
 import {
   type ApiOperation,
   findRoute,
-  isBuilt,
+  isOfControlPlane,
   notImplemented,
   type Route,
   unknownOperation,
@@ -32,6 +33,7 @@ import { type Exchanges, exchangesOf } from './http-exchange.ts'
 import { hangUp, limitOf, refusalFor, tooLarge } from './http-failures.ts'
 import { invokeServer } from './http-invoke-server.ts'
 import { fillLocation, readOperationInput, refuseStored, storeCodeOf } from './http-operations.ts'
+import { answerSqs, type CallSqs } from './http-sqs.ts'
 
 /** An answer of the control plane; `errorType` is there when it is a refusal. */
 export type ApiAnswer = {
@@ -49,6 +51,8 @@ export type HttpDoor = {
   /** Keeps a package; the same bytes twice are one package. */
   storeCode(zip: Uint8Array): Promise<FunctionCode>
   code(sha256Hex: string): Promise<Uint8Array | undefined>
+  /** Absent: SQS is one of the other APIs that are not here. */
+  sqs?: CallSqs
 }
 
 export type HttpDoorOptions = {
@@ -164,7 +168,9 @@ function server(options: HttpDoorOptions, verify: Verify, exchanges: Exchanges) 
   const { newId, clock, door, region, account, credentials } = options
   const where = { region, account }
 
-  const answer = async (call: Call): Promise<Answer> => {
+  const answer = async (call: Call, response: ServerResponse): Promise<Answer> => {
+    const ofSqs = door.sqs && answerSqs({ verify, call: door.sqs }, call, response)
+    if (ofSqs !== undefined) return await ofSqs
     if (call.body === 'too large') return refused(tooLarge(operationOf(call)))
     const packageHex = packageOf(call)
     const isOther = call.headers['x-amz-target'] !== undefined || call.path === '/'
@@ -187,8 +193,8 @@ function server(options: HttpDoorOptions, verify: Verify, exchanges: Exchanges) 
     if (route === undefined) return refused(unknownOperation(call.method, call.path))
     if (isRefusal(route)) return refused(route)
     const { operation } = route
-    // Invoke has gone its own way.
-    if (!isBuilt(operation) || operation === 'Invoke') return refused(notImplemented(operation))
+    // What invokes has gone its own way.
+    if (!isOfControlPlane(operation)) return refused(notImplemented(operation))
     const given = readOperationInput(operation, route, call.query, body)
     if (isRefusal(given)) return refused(given)
     const input =
@@ -216,7 +222,9 @@ function server(options: HttpDoorOptions, verify: Verify, exchanges: Exchanges) 
     const call = takeApart(request, newId())
     const exchange = { ...call, response: reply.raw }
     try {
-      const told = isHealthCheck(call) ? ofJson(200, '{"status":"ok"}') : await answer(call)
+      const told = isHealthCheck(call)
+        ? ofJson(200, '{"status":"ok"}')
+        : await answer(call, reply.raw)
       exchanges.answer(exchange, told)
     } catch (error) {
       exchanges.fail(exchange, error)

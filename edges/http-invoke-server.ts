@@ -1,5 +1,5 @@
 /**
- * The short way through the HTTP door: Invoke, straight from the server of node:http.
+ * The short way through the HTTP door: Invoke (and InvokeAsync), straight from the server of node:http.
  *
  *     request line ─▶ body ─▶ signature ─▶ door.invoke ─▶ answer
  *
@@ -9,7 +9,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock } from '../bus/bus.ts'
 import { isRefusal } from './aws/errors.ts'
-import { type InvokeAnswer, type InvokeRequest, payloadLimitBytes } from './aws/invoke.ts'
+import {
+  type InvokeAnswer,
+  type InvokeRequest,
+  invokeAsyncLimitBytes,
+  payloadLimitBytes,
+} from './aws/invoke.ts'
 import { findRoute } from './aws/operations.ts'
 import { readQuery } from './aws/query.ts'
 import type { Verify } from './aws/signature.ts'
@@ -33,9 +38,10 @@ export function invokeServer(options: {
   const lineOf = invokeLines()
 
   const serve = (exchange: Exchange, line: InvokeLine, request: IncomingMessage, body: Body) => {
-    if (body === 'too large') return exchanges.answer(exchange, refused(tooLarge('Invoke')))
+    if (body === 'too large')
+      return exchanges.answer(exchange, refused(tooLarge(line.isAsync ? 'InvokeAsync' : 'Invoke')))
     const { headers } = request
-    const { path, query, functionName, qualifier } = line
+    const { path, query, functionName, qualifier, isAsync } = line
     const unsigned = verify({ method: 'POST', path, query, headers, body }, 'lambda')
     if (unsigned !== undefined) return exchanges.answer(exchange, refused(unsigned))
     const { requestId } = exchange
@@ -43,6 +49,7 @@ export function invokeServer(options: {
       functionName,
       qualifier,
       headers,
+      isAsync,
       payload: body,
       requestId,
       nowMs: clock.nowMs(),
@@ -55,7 +62,8 @@ export function invokeServer(options: {
     if (request.method !== 'POST') return false
     const line = lineOf(request.url ?? '')
     if (line === undefined) return false
-    readBody(request, payloadLimitBytes, (body) => {
+    const limitBytes = line.isAsync ? invokeAsyncLimitBytes : payloadLimitBytes
+    readBody(request, limitBytes, (body) => {
       const { path } = line
       const exchange = { requestId: newId(), method: 'POST', path, body, response }
       try {
@@ -74,6 +82,8 @@ type InvokeLine = {
   query: string
   functionName: string
   qualifier: string | undefined
+  /** InvokeAsync, the older way to say Event. */
+  isAsync: boolean
 }
 
 /** A busy front end's functions, and 256 kB of whatever else is asked for. */
@@ -100,12 +110,15 @@ function readLine(url: string): InvokeLine | undefined {
   const path = mark === -1 ? url : url.slice(0, mark)
   const query = mark === -1 ? '' : url.slice(mark + 1)
   const route = findRoute('POST', path, query)
-  if (route === undefined || isRefusal(route) || route.operation !== 'Invoke') return undefined
+  if (route === undefined || isRefusal(route)) return undefined
+  const isAsync = route.operation === 'InvokeAsync'
+  if (!isAsync && route.operation !== 'Invoke') return undefined
   const qualifier = query === '' ? undefined : readQuery(query)['Qualifier']
   return {
     path,
     query,
     functionName: route.parameters['FunctionName'] ?? '',
+    isAsync,
     qualifier: Array.isArray(qualifier) ? qualifier.at(-1) : qualifier,
   }
 }

@@ -22,11 +22,13 @@ export function readInvoke(given: {
   functionName: string
   qualifier: string | undefined
   headers: IncomingHttpHeaders
+  /** InvokeAsync: whatever the headers say, it is an Event. */
+  isAsync: boolean
   payload: Uint8Array
   requestId: string
   nowMs: number
 }): InvokeRequest | Refusal {
-  const { functionName, qualifier, headers, payload, requestId, nowMs } = given
+  const { functionName, qualifier, headers, isAsync, payload, requestId, nowMs } = given
   for (const { name, feature } of unbuilt) {
     if (headers[name] !== undefined) {
       return refuse('InvalidParameterValueException', `lambus does not ${feature}.`)
@@ -36,7 +38,9 @@ export function readInvoke(given: {
     requestId,
     functionName,
     qualifier,
-    invocationType: text(headers['x-amz-invocation-type']) ?? 'RequestResponse',
+    invocationType: isAsync
+      ? 'Event'
+      : (text(headers['x-amz-invocation-type']) ?? 'RequestResponse'),
     logType: text(headers['x-amz-log-type']) ?? 'None',
     clientContext: text(headers['x-amz-client-context']),
     traceId: text(headers['x-amzn-trace-id']) || makeTraceId(requestId, nowMs),
@@ -53,6 +57,12 @@ export function answerInvoke(answer: InvokeAnswer, traceId: string | undefined):
       return refused(answer.refusal)
     case 'dry run':
       return { status: 204, headers: remapped, body: '' }
+    case 'accepted':
+      return {
+        status: 202,
+        headers: { ...remapped, ...(traceId === undefined ? {} : { 'x-amzn-trace-id': traceId }) },
+        body: '',
+      }
     case 'result': {
       const { status, payload, executedVersion, functionError, logResult } = answer
       const headers: Record<string, string> = {

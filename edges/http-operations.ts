@@ -13,16 +13,26 @@ import type { ApiOperation, Route } from './aws/operations.ts'
 import { checkPackage, decodeZipFile, describePackage } from './aws/package.ts'
 import { readQuery } from './aws/query.ts'
 
+const qualifier = { Qualifier: { member: 'Qualifier', kind: 'text' } } as const
+
 /** Members that come in the query, by their names there. */
 const inQuery: Partial<
   Record<ApiOperation, Record<string, { member: string; kind: 'text' | 'integer' | 'list' }>>
 > = {
-  GetFunction: { Qualifier: { member: 'Qualifier', kind: 'text' } },
-  GetFunctionConfiguration: { Qualifier: { member: 'Qualifier', kind: 'text' } },
-  DeleteFunction: { Qualifier: { member: 'Qualifier', kind: 'text' } },
+  GetFunction: qualifier,
+  GetFunctionConfiguration: qualifier,
+  DeleteFunction: qualifier,
   ListFunctions: {
     MasterRegion: { member: 'MasterRegion', kind: 'text' },
     FunctionVersion: { member: 'FunctionVersion', kind: 'text' },
+    Marker: { member: 'Marker', kind: 'text' },
+    MaxItems: { member: 'MaxItems', kind: 'integer' },
+  },
+  PutFunctionEventInvokeConfig: qualifier,
+  UpdateFunctionEventInvokeConfig: qualifier,
+  GetFunctionEventInvokeConfig: qualifier,
+  DeleteFunctionEventInvokeConfig: qualifier,
+  ListFunctionEventInvokeConfigs: {
     Marker: { member: 'Marker', kind: 'text' },
     MaxItems: { member: 'MaxItems', kind: 'integer' },
   },
@@ -34,6 +44,10 @@ const withBody = new Set<ApiOperation>([
   'UpdateFunctionCode',
   'UpdateFunctionConfiguration',
   'TagResource',
+  'PutFunctionEventInvokeConfig',
+  'UpdateFunctionEventInvokeConfig',
+  'PutFunctionRecursionConfig',
+  'PutFunctionConcurrency',
 ])
 
 /** The input as JSON; what the path says wins over the body. */

@@ -9,7 +9,8 @@
  *     delete, from anywhere ──▶ deleted
  *
  * What is shown (settings, state, revision) and what serves (a generation of code and settings) are two things: while an
- * update is in progress, the old generation goes on serving.
+ * update is in progress, the old generation goes on serving. What is said of invocations (retries, destinations, recursion,
+ * reserved concurrency) belongs to neither: it may change at any time, and holds from then on for what is running already.
  * Source: AWS Lambda Developer Guide, "Lambda function states".
  */
 import { assign, setup } from 'xstate'
@@ -24,7 +25,29 @@ export type FunctionSettings = {
   timeoutSeconds: number
   memoryMb: number
   environment: Record<string, string> | undefined
+  /** An SQS queue or SNS topic. Absent: none; in a change, the empty text takes it away. */
+  deadLetterTargetArn?: string | undefined
 }
+
+/** What becomes of asynchronous invocations. What is absent is AWS's default: 2 retries, 6 hours, no destination. */
+export type EventInvokeConfig = EventInvokeChange & {
+  /** ISO 8601. */
+  lastModified: string
+}
+
+/**
+ * `maximumRetryAttempts` 0–2, `maximumEventAgeSeconds` 60–21600: Lambda API, PutFunctionEventInvokeConfig. `onSuccess` and
+ * `onFailure` are ARNs of destinations; in a change, the empty text takes one away.
+ */
+export type EventInvokeChange = {
+  maximumRetryAttempts?: number
+  maximumEventAgeSeconds?: number
+  onSuccess?: string
+  onFailure?: string
+}
+
+/** What becomes of a function that calls itself in a circle. AWS's default is Terminate. */
+export type RecursiveLoop = 'Allow' | 'Terminate'
 
 /** A zip package: SHA-256 as base64 (AWS's CodeSha256), size in bytes. */
 export type FunctionCode = { sha256: string; sizeBytes: number }
@@ -43,8 +66,6 @@ export type FunctionRecord = {
   settings: FunctionSettings
   code: FunctionCode
   tags: Record<string, string>
-  /** Whether it may go on being invoked in a chain that comes back to it. Default: Terminate. */
-  recursiveLoop?: 'Allow' | 'Terminate' | undefined
   revisionId: string
   /** ISO 8601. */
   lastModified: string
@@ -53,6 +74,11 @@ export type FunctionRecord = {
   reason: string | undefined
   /** Absent until the first generation is prepared. */
   serving: Generation | undefined
+  /** By qualifier: what asynchronous invocation does with this function. Absent in records written before it was built. */
+  eventInvoke?: Record<string, EventInvokeConfig>
+  recursiveLoop?: RecursiveLoop
+  /** Kept for this function, and the most that it gets; 0 stops it. Absent: it shares what nobody has reserved. */
+  reservedConcurrency?: number
 }
 
 /** `reply` is where the answer goes; `at`, `revisionId` and `generation` come from outside: clock and chance. */
@@ -77,12 +103,23 @@ export type FunctionEvent =
     } & Guarded)
   | ({ type: 'tag'; tags: Record<string, string> } & Request)
   | ({ type: 'untag'; keys: string[] } & Request)
+  | ({ type: 'putEventInvoke'; qualifier: string; change: EventInvokeChange } & Request)
+  | ({ type: 'updateEventInvoke'; qualifier: string; change: EventInvokeChange } & Request)
+  | ({ type: 'deleteEventInvoke'; qualifier: string } & Request)
+  | ({ type: 'setRecursiveLoop'; recursiveLoop: RecursiveLoop } & Request)
+  | ({ type: 'reserveConcurrency'; reservedConcurrency: number } & Request)
+  | ({ type: 'releaseConcurrency' } & Request)
   | ({ type: 'delete' } & Request)
   | { type: 'prepared'; generation: string }
   | { type: 'unprepared'; generation: string; reason: string }
 
 /** Why a request was not carried out; the actor knows the AWS error for each. */
-export type FunctionRefusal = 'absent' | 'exists' | 'updating' | 'stale revision'
+export type FunctionRefusal =
+  | 'absent'
+  | 'exists'
+  | 'updating'
+  | 'stale revision'
+  | 'no event invoke config'
 export type FunctionAnswer = { record: FunctionRecord } | { refused: FunctionRefusal }
 
 type Context = { record: FunctionRecord | undefined; next: Generation | undefined }
@@ -117,13 +154,45 @@ const revise = (
   lastModified: event.at,
 })
 
+/** A record one step on that the user sees no revision of: what stands beside the settings. */
+const stepped = (record: FunctionRecord, changes: Partial<FunctionRecord>): FunctionRecord => ({
+  ...record,
+  ...changes,
+  step: record.step + 1,
+})
+
+/** The settings with what a change takes away taken away. */
+function cleared({ deadLetterTargetArn, ...settings }: FunctionSettings): FunctionSettings {
+  return deadLetterTargetArn ? { ...settings, deadLetterTargetArn } : settings
+}
+
+function configOf(
+  { onSuccess, onFailure, ...numbers }: EventInvokeChange,
+  lastModified: string,
+): EventInvokeConfig {
+  return {
+    ...numbers,
+    ...(onSuccess ? { onSuccess } : {}),
+    ...(onFailure ? { onFailure } : {}),
+    lastModified,
+  }
+}
+
+/** What is set for that qualifier; undefined when nothing is. */
+export const eventInvokeOf = (
+  { eventInvoke = {} }: FunctionRecord,
+  qualifier: string,
+): EventInvokeConfig | undefined =>
+  Object.hasOwn(eventInvoke, qualifier) ? eventInvoke[qualifier] : undefined
+
 const base = setup({
   types: {} as { context: Context; events: FunctionEvent },
   actions: {
     ...effects,
     create: assign(({ event }) => {
       if (event.type !== 'create') return {}
-      const { name, incarnation, settings, code, tags, revisionId, at, generation } = event
+      const { name, incarnation, code, tags, revisionId, at, generation } = event
+      const settings = cleared(event.settings)
       return {
         next: { id: generation, settings, code },
         record: {
@@ -147,7 +216,7 @@ const base = setup({
       const record = current(context)
       const settings =
         event.type === 'updateConfiguration'
-          ? { ...record.settings, ...event.settings }
+          ? cleared({ ...record.settings, ...event.settings })
           : record.settings
       const code = event.type === 'updateCode' ? event.code : record.code
       return {
@@ -192,9 +261,7 @@ const base = setup({
     addTags: assign(({ context, event }) => {
       if (event.type !== 'tag') return {}
       const record = current(context)
-      return {
-        record: { ...record, step: record.step + 1, tags: { ...record.tags, ...event.tags } },
-      }
+      return { record: stepped(record, { tags: { ...record.tags, ...event.tags } }) }
     }),
     removeTags: assign(({ context, event }) => {
       if (event.type !== 'untag') return {}
@@ -202,7 +269,36 @@ const base = setup({
       const tags = Object.fromEntries(
         Object.entries(record.tags).filter(([key]) => !event.keys.includes(key)),
       )
-      return { record: { ...record, step: record.step + 1, tags } }
+      return { record: stepped(record, { tags }) }
+    }),
+    setEventInvoke: assign(({ context, event }) => {
+      if (event.type !== 'putEventInvoke' && event.type !== 'updateEventInvoke') return {}
+      const { qualifier, change, at } = event
+      const record = current(context)
+      const before = event.type === 'updateEventInvoke' ? eventInvokeOf(record, qualifier) : {}
+      const config = configOf({ ...before, ...change }, at)
+      return {
+        record: stepped(record, { eventInvoke: { ...record.eventInvoke, [qualifier]: config } }),
+      }
+    }),
+    removeEventInvoke: assign(({ context, event }) => {
+      if (event.type !== 'deleteEventInvoke') return {}
+      const record = current(context)
+      const { [event.qualifier]: _, ...eventInvoke } = record.eventInvoke ?? {}
+      return { record: stepped(record, { eventInvoke }) }
+    }),
+    setRecursiveLoop: assign(({ context, event }) => {
+      if (event.type !== 'setRecursiveLoop') return {}
+      return { record: stepped(current(context), { recursiveLoop: event.recursiveLoop }) }
+    }),
+    reserveConcurrency: assign(({ context, event }) => {
+      if (event.type !== 'reserveConcurrency') return {}
+      const { reservedConcurrency } = event
+      return { record: stepped(current(context), { reservedConcurrency }) }
+    }),
+    releaseConcurrency: assign(({ context }) => {
+      const { reservedConcurrency: _, ...record } = current(context)
+      return { record: stepped(record, {}) }
     }),
   },
   guards: {
@@ -210,6 +306,8 @@ const base = setup({
       'expectedRevisionId' in event &&
       event.expectedRevisionId !== undefined &&
       event.expectedRevisionId !== context.record?.revisionId,
+    hasNoEventInvoke: ({ context, event }) =>
+      'qualifier' in event && eventInvokeOf(current(context), event.qualifier) === undefined,
     // A preparation may end after its update was itself overtaken by a delete and a new create.
     isNextGeneration: ({ context, event }) =>
       'generation' in event && event.generation === context.next?.id,
@@ -257,6 +355,12 @@ const machine = base
           params: { reply: replyOf(event), answer: { refused: 'stale revision' } },
         }),
       ),
+      refuseUnconfigured: base.enqueueActions(({ event, enqueue }) =>
+        enqueue({
+          type: 'answer',
+          params: { reply: replyOf(event), answer: { refused: 'no event invoke config' } },
+        }),
+      ),
       answerRecord: base.enqueueActions(({ context, event, enqueue }) =>
         enqueue({
           type: 'answer',
@@ -294,6 +398,12 @@ const machine = base
           updateConfiguration: { target: 'deleted', actions: 'refuseAbsent' },
           tag: { target: 'deleted', actions: 'refuseAbsent' },
           untag: { target: 'deleted', actions: 'refuseAbsent' },
+          putEventInvoke: { target: 'deleted', actions: 'refuseAbsent' },
+          updateEventInvoke: { target: 'deleted', actions: 'refuseAbsent' },
+          deleteEventInvoke: { target: 'deleted', actions: 'refuseAbsent' },
+          setRecursiveLoop: { target: 'deleted', actions: 'refuseAbsent' },
+          reserveConcurrency: { target: 'deleted', actions: 'refuseAbsent' },
+          releaseConcurrency: { target: 'deleted', actions: 'refuseAbsent' },
           delete: { target: 'deleted', actions: 'refuseAbsent' },
         },
       },
@@ -304,6 +414,18 @@ const machine = base
           create: { actions: 'refuseExists' },
           tag: { actions: ['addTags', 'publishRecord', 'answerRecord'] },
           untag: { actions: ['removeTags', 'publishRecord', 'answerRecord'] },
+          putEventInvoke: { actions: ['setEventInvoke', 'publishRecord', 'answerRecord'] },
+          updateEventInvoke: [
+            { guard: 'hasNoEventInvoke', actions: 'refuseUnconfigured' },
+            { actions: ['setEventInvoke', 'publishRecord', 'answerRecord'] },
+          ],
+          deleteEventInvoke: [
+            { guard: 'hasNoEventInvoke', actions: 'refuseUnconfigured' },
+            { actions: ['removeEventInvoke', 'publishRecord', 'answerRecord'] },
+          ],
+          setRecursiveLoop: { actions: ['setRecursiveLoop', 'publishRecord', 'answerRecord'] },
+          reserveConcurrency: { actions: ['reserveConcurrency', 'publishRecord', 'answerRecord'] },
+          releaseConcurrency: { actions: ['releaseConcurrency', 'publishRecord', 'answerRecord'] },
           delete: { target: 'deleted', actions: ['withdrawRecord', 'answerRecord'] },
         },
         states: {

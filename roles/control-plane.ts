@@ -4,9 +4,12 @@
 import { serveApi } from '../actors/api.ts'
 import { openFunctionActors } from '../actors/function.ts'
 import { openActorStore } from '../bus/actor-store.ts'
+import { readEntry } from '../bus/bucket.ts'
 import { openCode } from '../bus/code.ts'
 import { openDurableInbox } from '../bus/durable-inbox.ts'
 import { openFunctions } from '../bus/functions.ts'
+import { ensureBucket } from '../bus/streams.ts'
+import { sqsBucket } from '../bus/subjects.ts'
 import type { FunctionRecord } from '../machines/function.ts'
 import type { Process, Role } from './role.ts'
 
@@ -21,6 +24,7 @@ export async function startControlPlane({
   const functions = await openFunctions<FunctionRecord>(bus)
   const registry = await functions.watch({ reconcileEveryMs: config.reconcileMs, clock, log })
   const code = await openCode(bus)
+  await ensureBucket(bus, sqsBucket)
   const actors = openFunctionActors({
     bus,
     store: await openActorStore(bus),
@@ -37,6 +41,7 @@ export async function startControlPlane({
     registry,
     command: actors.command,
     code,
+    queueExists: async (name) => (await readEntry(bus, sqsBucket, name))?.removed === false,
     region: config.region,
     account: config.account,
     accountConcurrency: config.accountConcurrency,

@@ -2,17 +2,29 @@
  * The front end: the HTTP and NATS doors, and the invocations that came through them.
  */
 
+import { openAcceptance } from '../actors/acceptance.ts'
 import { operate } from '../actors/api-call.ts'
+import { openAttemptDoor } from '../actors/attempt-door.ts'
 import { openInvocations } from '../actors/invocation.ts'
 import { openNatsDoor } from '../actors/nats-door.ts'
 import { storePackage } from '../actors/package-store.ts'
 import { watchPeers } from '../actors/peer.ts'
 import { poolOf } from '../actors/pool-messages.ts'
+import { openQueueChoice } from '../actors/queue-choice.ts'
 import { openReservations } from '../actors/reservations.ts'
+import { openSqs } from '../actors/sqs.ts'
+import { openSqsDoor } from '../actors/sqs-door.ts'
 import { openCode } from '../bus/code.ts'
+import { openDirectory } from '../bus/directory.ts'
+import { ensureEvents } from '../bus/event-stream.ts'
+import { openEventWriter } from '../bus/event-writer.ts'
 import { openFunctions } from '../bus/functions.ts'
+import { openSqsMoves } from '../bus/sqs-moves.ts'
+import { openSqsQueues } from '../bus/sqs-queues.ts'
+import { queuesBucket } from '../bus/subjects.ts'
 import { openHttpDoor } from '../edges/http-door.ts'
 import type { FunctionRecord } from '../machines/function.ts'
+import type { QueueRecord } from '../machines/queue.ts'
 import { anyHost, type Process, type Role } from './role.ts'
 
 export async function startFrontEnd({
@@ -45,6 +57,10 @@ export async function startFrontEnd({
     clock,
     log,
   })
+  const known = {
+    get: (name: string) => registry.get(name)?.value,
+    read: async (name: string) => (await functions.read(name))?.value,
+  }
   // The two need each other: nothing may wait between them, or a message would find one without the other.
   const reservations = openReservations({
     bus,
@@ -68,10 +84,7 @@ export async function startFrontEnd({
     clock,
     log,
     place,
-    functions: {
-      get: (name) => registry.get(name)?.value,
-      read: async (name) => (await functions.read(name))?.value,
-    },
+    functions: known,
     reservations,
     reservationTimeoutMs: config.reservationTimeoutMs,
   })
@@ -92,7 +105,30 @@ export async function startFrontEnd({
     },
   })
 
-  const natsDoor = openNatsDoor(bus, { invocations, clock, newId, log })
+  await ensureEvents(bus)
+  const choice = await openQueueChoice(bus, {
+    queues: await openDirectory<QueueRecord>(bus, queuesBucket),
+    sharedQueues: config.sharedQueues,
+    reconcileMs: config.reconcileMs,
+    clock,
+    log,
+  })
+  const acceptance = openAcceptance({
+    clock,
+    log,
+    place,
+    functions: known,
+    writer: openEventWriter(bus, choice),
+    invocations,
+  })
+  const attemptDoor = openAttemptDoor(bus, { invocations, frontEndId: id })
+
+  const kept = { clock, newId, log, reconcileEveryMs: config.reconcileMs }
+  const queues = await openSqsQueues(bus, kept)
+  const moves = await openSqsMoves(bus, kept)
+  const sqs = openSqs({ bus, queues, moves, place, frontEndId: id, clock, newId, log })
+
+  const natsDoor = openNatsDoor(bus, { invocations: acceptance, clock, newId, log })
   const httpDoor = await openHttpDoor({
     host: config.httpHost,
     port: config.httpPort,
@@ -102,29 +138,46 @@ export async function startFrontEnd({
     newId,
     log,
     door: {
-      invoke: invocations.invoke,
+      invoke: acceptance.invoke,
       operate: (operation, input) => operate(bus, registry, operation, input),
       code: code.get,
       storeCode: (zip) => storePackage(code, zip),
+      sqs: sqs.call,
     },
   })
+  const sqsDoor = openSqsDoor(bus, { sqs, newId, origin: httpDoor.url })
 
   return {
     hosts: [anyHost(invocations.host), anyHost(reservations.host)],
     address: httpDoor.url,
-    status: () => ({ doors: natsDoor.counts, functions: registry.size }),
+    status: () => ({
+      doors: { ...natsDoor.counts, ...attemptDoor.counts },
+      functions: registry.size,
+      sqs: sqs.counts,
+    }),
     async drain() {
       natsDoor.stop()
+      await sqs.stop()
+      await sqsDoor.stop()
       await httpDoor.close()
+      await acceptance.idle()
+      // Pollers of other processes find another front end for what they ask from now on.
+      attemptDoor.stop()
       await invocations.idle()
       reservations.stop()
     },
     async stop() {
       natsDoor.stop()
+      await sqs.stop()
+      await sqsDoor.stop()
       await httpDoor.close()
       reservations.stop()
       workers.stop()
       registry.stop()
+      attemptDoor.stop()
+      choice.stop()
+      queues.stop()
+      moves.stop()
     },
   }
 }

@@ -23,7 +23,12 @@ const said = (
 ): ErrorShape => ({ status, key, type, when })
 
 export const awsErrors = {
-  ResourceNotFoundException: said(404, 'Message', 'User', 'No function of that name here.'),
+  ResourceNotFoundException: said(
+    404,
+    'Message',
+    'User',
+    'No function of that name here, or nothing is set for it.',
+  ),
   ResourceConflictException: said(
     409,
     'message',
@@ -156,11 +161,15 @@ export type Refusal = {
   headers: Record<string, string>
 }
 
-/** `type: null` writes `"Type":null` and `'none'` leaves it out, where AWS differs from its own table. */
+/**
+ * Where AWS differs from its own table: `type: null` writes `"Type":null` and `'none'` leaves it out, `typeLast` writes it
+ * after the sentence.
+ */
 export type RefusalExtra = {
   reason?: ThrottleReason
   retryAfterSeconds?: number
   type?: null | 'none'
+  typeLast?: true
 }
 
 /** A sentence repeats what was said wrongly, which may be megabytes, and over NATS it is a header too. */
@@ -177,10 +186,12 @@ export function refuse(
   const shape: ErrorShape = awsErrors[code]
   const sentence = message === null ? null : cutOff(message)
   const type = extra.type === undefined ? shape.type : extra.type
+  const typed = type === undefined || type === 'none' ? {} : { Type: type }
   const body = {
     ...(extra.reason === undefined ? {} : { Reason: extra.reason }),
-    ...(type === undefined || type === 'none' ? {} : { Type: type }),
+    ...(extra.typeLast === undefined ? typed : {}),
     [shape.key]: sentence,
+    ...(extra.typeLast === undefined ? {} : typed),
   }
   const headers: Record<string, string> =
     extra.retryAfterSeconds === undefined ? {} : { 'retry-after': String(extra.retryAfterSeconds) }

@@ -35,6 +35,10 @@ function description(record: FunctionRecord, where: Place, qualifier?: string) {
     LastModified: awsTime(record.lastModified),
     CodeSha256: code.sha256,
     Version: '$LATEST',
+    DeadLetterConfig:
+      settings.deadLetterTargetArn === undefined
+        ? undefined
+        : { TargetArn: settings.deadLetterTargetArn },
     Environment:
       settings.environment === undefined ? undefined : { Variables: settings.environment },
     TracingConfig: { Mode: 'PassThrough' },

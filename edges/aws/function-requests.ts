@@ -8,9 +8,17 @@
 import type { FunctionCode, FunctionSettings } from '../../machines/function.ts'
 import { reservedVariables } from '../sandbox-environment.ts'
 import { checkInput, type Input, type Structure } from './constraints.ts'
+import { readDeadLetterTarget } from './destinations.ts'
 import { isRefusal, type Refusal, refuse } from './errors.ts'
 import { shapes } from './function-shapes.ts'
-import { complaintsOfName, type Place, parseFunctionName } from './names.ts'
+import {
+  complaintsOfName,
+  complaintsOfQualifier,
+  type FunctionName,
+  functionsOnly,
+  type Place,
+  parseFunctionName,
+} from './names.ts'
 import { checkRuntime } from './runtimes.ts'
 import { refuseUnhonoured, refuseUnknownWithin } from './unhonoured.ts'
 
@@ -40,27 +48,37 @@ const tagLimit = 50
 
 const invalid = (sentence: string) => refuse('InvalidParameterValueException', sentence)
 
-/** What of `shapes` a request passed, with the name that it is about. */
+/** A request that is about one function, held to its shape, with the function and qualifier that it means. */
+export function readNamed(
+  operation: keyof typeof shapes,
+  input: Input,
+  where: Place,
+): (FunctionName & { input: Input }) | Refusal {
+  const shape: Structure = shapes[operation]
+  const name = input['FunctionName']
+  const qualifier = textOf(input, 'Qualifier')
+  const misshapen = checkInput(shape, input, [
+    ...(typeof name === 'string' ? complaintsOfName(name, operation) : []),
+    ...(typeof qualifier === 'string' ? complaintsOfQualifier(qualifier) : []),
+  ])
+  if (misshapen !== undefined) return misshapen
+  const { region, account } = where
+  const parsed = parseFunctionName(String(name), qualifier, { region, account, operation })
+  if (isRefusal(parsed)) return parsed
+  const unhonoured =
+    refuseUnhonoured(input, shape.members, parsed.name) ?? refuseUnknownWithin(input, shape.members)
+  return unhonoured ?? { ...parsed, input }
+}
+
+/** A request that changes the function itself; its unpublished version may be named. */
 function readInput(
   operation: keyof typeof shapes,
   input: Input,
   where: Place,
 ): { name: string; input: Input } | Refusal {
-  const shape: Structure = shapes[operation]
-  const given = input['FunctionName']
-  const aboutName = typeof given === 'string' ? complaintsOfName(given, operation) : []
-  const misshapen = checkInput(shape, input, aboutName)
-  if (misshapen !== undefined) return misshapen
-  const parsed = parseFunctionName(String(given), undefined, { ...where, operation })
-  if (isRefusal(parsed)) return parsed
-  if (parsed.qualifier !== undefined && parsed.qualifier !== '$LATEST') {
-    return invalid(
-      'This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. Please specify either a function name or an unqualified function ARN.',
-    )
-  }
-  const unhonoured =
-    refuseUnhonoured(input, shape.members, parsed.name) ?? refuseUnknownWithin(input, shape.members)
-  return unhonoured ?? { name: parsed.name, input }
+  const read = readNamed(operation, input, where)
+  if (isRefusal(read)) return read
+  return read.qualifier === undefined || read.qualifier === '$LATEST' ? read : functionsOnly()
 }
 
 export function readCreate(given: Input, where: Place): CreateRequest | Refusal {
@@ -78,7 +96,7 @@ export function readCreate(given: Input, where: Place): CreateRequest | Refusal 
       'Runtime and Handler are mandatory parameters for functions created with deployment packages.',
     )
   }
-  const settings = readSettings(input)
+  const settings = readSettings(input, where)
   if (isRefusal(settings)) return settings
   const tags = (input['Tags'] ?? {}) as Record<string, string>
   const badTags = checkTags(tags)
@@ -91,7 +109,7 @@ export function readUpdateConfiguration(
 ): UpdateConfigurationRequest | Refusal {
   const read = readInput('UpdateFunctionConfiguration', given, where)
   if (isRefusal(read)) return read
-  const settings = readSettings(read.input)
+  const settings = readSettings(read.input, where)
   return isRefusal(settings)
     ? settings
     : { name: read.name, settings, revisionId: textOf(read.input, 'RevisionId') }
@@ -129,7 +147,7 @@ function readCode(input: Input): GivenCode | Refusal {
 }
 
 /** Only the members that are given. */
-function readSettings(input: Input): Partial<FunctionSettings> | Refusal {
+function readSettings(input: Input, where: Place): Partial<FunctionSettings> | Refusal {
   const settings: Partial<FunctionSettings> = {}
   const take = <Name extends keyof FunctionSettings>(member: string, name: Name) => {
     const value = input[member]
@@ -143,11 +161,19 @@ function readSettings(input: Input): Partial<FunctionSettings> | Refusal {
   take('MemorySize', 'memoryMb')
   const environment = input['Environment'] as { Variables?: Record<string, string> } | undefined
   if (environment) settings.environment = environment.Variables ?? {}
+  const deadLetters = input['DeadLetterConfig'] as { TargetArn?: string | null } | undefined
+  if (deadLetters) settings.deadLetterTargetArn = deadLetters.TargetArn ?? ''
   return (
     (settings.runtime === undefined ? undefined : checkRuntime(settings.runtime)) ??
     checkEnvironment(settings.environment) ??
+    checkDeadLetters(settings.deadLetterTargetArn, where) ??
     settings
   )
+}
+
+function checkDeadLetters(arn: string | undefined, where: Place): Refusal | undefined {
+  const target = arn ? readDeadLetterTarget(arn, where) : undefined
+  return isRefusal(target) ? target : undefined
 }
 
 function checkEnvironment(variables: Record<string, string> | undefined): Refusal | undefined {

@@ -69,7 +69,9 @@ const settings = {
     SecurityGroupIds: texts({ atMostLong: 5 }),
     Ipv6AllowedForDualStack: flag,
   }),
-  DeadLetterConfig: structure({ TargetArn: text() }),
+  DeadLetterConfig: structure({
+    TargetArn: text({ pattern: '(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()' }),
+  }),
   KMSKeyArn: text(),
   TracingConfig: structure({ Mode: text({ oneOf: ['Active', 'PassThrough'] }) }),
   Layers: texts(),
@@ -88,6 +90,27 @@ const settings = {
   CapacityProviderConfig: structure({}),
   DurableConfig: structure({}),
 } satisfies Record<string, Shape>
+
+// As AWS echoes it: test_lambda_eventinvokeconfig_exceptions, put_destination_invalid_arn_pattern.
+const destination = structure({
+  Destination: text({
+    atMostLong: 350,
+    pattern: String.raw`$|kafka://([^.]([a-zA-Z0-9\-_.]{0,248}))|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12})?:(.*)`,
+    ours: 'arn:lambus:nats:::.+',
+  }),
+})
+const eventInvoke = structure(
+  {
+    FunctionName: text(),
+    Qualifier: text(),
+    MaximumRetryAttempts: { kind: 'integer', atLeast: 0, atMost: 2 },
+    MaximumEventAgeInSeconds: { kind: 'integer', atLeast: 60, atMost: 21_600 },
+    DestinationConfig: structure({ OnSuccess: destination, OnFailure: destination }),
+  },
+  ['FunctionName'],
+)
+const named = structure({ FunctionName: text() }, ['FunctionName'])
+const qualified = structure({ FunctionName: text(), Qualifier: text() }, ['FunctionName'])
 
 export const shapes = {
   CreateFunction: structure(
@@ -121,11 +144,9 @@ export const shapes = {
     },
     ['FunctionName'],
   ),
-  GetFunction: structure({ FunctionName: text(), Qualifier: text() }, ['FunctionName']),
-  GetFunctionConfiguration: structure({ FunctionName: text(), Qualifier: text() }, [
-    'FunctionName',
-  ]),
-  DeleteFunction: structure({ FunctionName: text(), Qualifier: text() }, ['FunctionName']),
+  GetFunction: qualified,
+  GetFunctionConfiguration: qualified,
+  DeleteFunction: qualified,
   ListFunctions: structure({
     MasterRegion: text({ pattern: String.raw`ALL|[a-z]{2}(-gov)?-[a-z]+-\d{1}` }),
     FunctionVersion: text({ oneOf: ['ALL'] }),
@@ -135,5 +156,29 @@ export const shapes = {
   GetAccountSettings: structure({}),
   ListTags: structure({ Resource: text() }, ['Resource']),
   TagResource: structure({ Resource: text(), Tags: tags }, ['Resource', 'Tags']),
+  PutFunctionEventInvokeConfig: eventInvoke,
+  UpdateFunctionEventInvokeConfig: eventInvoke,
+  GetFunctionEventInvokeConfig: qualified,
+  DeleteFunctionEventInvokeConfig: qualified,
+  ListFunctionEventInvokeConfigs: structure(
+    {
+      FunctionName: text(),
+      Marker: text(),
+      MaxItems: { kind: 'integer', atLeast: 1, atMost: 50 },
+    },
+    ['FunctionName'],
+  ),
+  // The enum in AWS's own order: test_put_function_recursion_config_invalid_value.
+  PutFunctionRecursionConfig: structure(
+    { FunctionName: text(), RecursiveLoop: text({ oneOf: ['Terminate', 'Allow'] }) },
+    ['FunctionName', 'RecursiveLoop'],
+  ),
+  GetFunctionRecursionConfig: named,
+  PutFunctionConcurrency: structure(
+    { FunctionName: text(), ReservedConcurrentExecutions: { kind: 'integer', atLeast: 0 } },
+    ['FunctionName', 'ReservedConcurrentExecutions'],
+  ),
+  GetFunctionConcurrency: named,
+  DeleteFunctionConcurrency: named,
   UntagResource: structure({ Resource: text(), TagKeys: texts() }, ['Resource', 'TagKeys']),
 } satisfies Record<string, Structure>

@@ -34,6 +34,8 @@ export type InvokeAnswer =
       payload: Uint8Array
     }
   | { kind: 'dry run' }
+  /** An asynchronous event, on disk. */
+  | { kind: 'accepted' }
   | { kind: 'refused'; refusal: Refusal }
 
 /** An Invoke request as it came in: the two enums may hold anything. */
@@ -44,6 +46,10 @@ export type UncheckedInvoke = Omit<InvokeRequest, 'invocationType' | 'logType'> 
 
 /** Lambda quotas: invocation payload, synchronous. lambda-semantics.md §1.4. */
 export const payloadLimitBytes = 6_291_456
+/** Lambda quotas: invocation payload, asynchronous; 256 KB until October 2025. */
+export const eventLimitBytes = 1_048_576
+/** The older operation: 256 KiB, recorded. lambda-semantics.md §1.4. */
+export const invokeAsyncLimitBytes = 262_144
 /** Lambda API, Invoke: "up to 3,583 bytes of base64-encoded data about the invoking client". */
 export const clientContextLimitBytes = 3_583
 
@@ -118,6 +124,15 @@ export function checkPayload(payload: Uint8Array): Refusal | undefined {
     `Could not parse request body into json: Could not parse payload into json: ${complaint}`,
   )
 }
+
+/** An asynchronous event may not be as large. Source of the sentence: lambda-semantics.md §1.4. */
+export const checkEventSize = (payload: Uint8Array): Refusal | undefined =>
+  payload.length > eventLimitBytes
+    ? refuse(
+        'RequestEntityTooLargeException',
+        `${payload.length} byte payload is too large for the Event invocation type (limit ${eventLimitBytes} bytes)`,
+      )
+    : undefined
 
 const emptyObject = new Uint8Array([0x7b, 0x7d])
 

@@ -29,17 +29,27 @@ const rule = (pattern: string, mostCharacters: number): NameRule => ({
   mostCharacters,
 })
 
-// The two shapes of the service model, spelled as AWS spells them in its answers: `NamespacedFunctionName`, for
-// everything that reads or invokes, and `FunctionName`, for what creates and updates.
+// Three shapes of the service model, spelled as AWS spells them in its answers: `NamespacedFunctionName`, for everything
+// that reads or invokes, `FunctionName`, for what creates and updates, and `UnqualifiedFunctionName`.
 const locator = String.raw`(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?`
 const reading = rule(
   `${locator}${String.raw`([a-zA-Z0-9-_\.]+)(:(\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9-_]+))?`}`,
   256,
 )
 const writing = rule(`${locator}${String.raw`([a-zA-Z0-9-_]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?`}`, 140)
+const unqualified = rule(`${locator}([a-zA-Z0-9-_]+)`, 140)
 const qualifierRule = rule(String.raw`\$(LATEST(\.PUBLISHED)?)|[a-zA-Z0-9-_$]+`, 128)
 
-const writers = new Set(['CreateFunction', 'UpdateFunctionCode', 'UpdateFunctionConfiguration'])
+const rules: Record<string, NameRule> = {
+  CreateFunction: writing,
+  UpdateFunctionCode: writing,
+  UpdateFunctionConfiguration: writing,
+  PutFunctionConcurrency: writing,
+  GetFunctionConcurrency: writing,
+  DeleteFunctionConcurrency: writing,
+  PutFunctionRecursionConfig: unqualified,
+  GetFunctionRecursionConfig: unqualified,
+}
 
 const plainName = /^[a-zA-Z0-9-_]{1,64}$/
 const parts =
@@ -53,7 +63,7 @@ export const canExist = (name: string): boolean => plainName.test(name)
 
 /**
  * The plain name and the qualifier that a request means, or AWS's refusal. `qualifier` is the `Qualifier` parameter;
- * `operation` decides which of AWS's two patterns holds. A name that parses need not be one that `canExist`.
+ * `operation` decides which of AWS's patterns holds. A name that parses need not be one that `canExist`.
  */
 export function parseFunctionName(
   text: string,
@@ -61,7 +71,10 @@ export function parseFunctionName(
   where: Place & { operation: string },
 ): FunctionName | Refusal {
   if (qualifier === undefined && plainName.test(text)) return { name: text, qualifier }
-  const complaints = [...complaintsOfName(text, where.operation), ...complaintsOf(qualifier)]
+  const complaints = [
+    ...complaintsOfName(text, where.operation),
+    ...complaintsOfQualifier(qualifier),
+  ]
   if (complaints.length > 0) return validationFailure(complaints)
   const [, region, account, name = '', ownQualifier] = parts.exec(text) ?? []
   if (region !== undefined && region !== where.region) {
@@ -88,7 +101,7 @@ export function parseFunctionName(
 
 /** What the service model has against a name, whatever it names. */
 export function complaintsOfName(text: string, operation: string): string[] {
-  const { pattern, matches, mostCharacters } = writers.has(operation) ? writing : reading
+  const { pattern, matches, mostCharacters } = rules[operation] ?? reading
   const complaints: string[] = []
   if (text.length < 1) complaints.push(atLeastLong(text, 'functionName', 1))
   if (text.length > mostCharacters) {
@@ -98,7 +111,8 @@ export function complaintsOfName(text: string, operation: string): string[] {
   return complaints
 }
 
-function complaintsOf(qualifier: string | undefined): string[] {
+/** What the service model has against a `Qualifier` parameter. */
+export function complaintsOfQualifier(qualifier: string | undefined): string[] {
   if (qualifier === undefined) return []
   const { pattern, matches, mostCharacters } = qualifierRule
   const complaints: string[] = []
@@ -134,6 +148,13 @@ export function functionArn(where: Place, name: string, qualifier?: string): str
   const arn = `arn:${partition(where.region)}:lambda:${where.region}:${where.account}:function:${name}`
   return qualifier === undefined ? arn : `${arn}:${qualifier}`
 }
+
+/** What may be said of a whole function only. Recorded: test_function_concurrency_exceptions. */
+export const functionsOnly = (): Refusal =>
+  refuse(
+    'InvalidParameterValueException',
+    'This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. Please specify either a function name or an unqualified function ARN.',
+  )
 
 /**
  * 404 as each operation says it: Invoke without a qualifier names `:$LATEST`, the control operations the bare ARN;

@@ -121,6 +121,7 @@ export type Operation = keyof typeof operations
  */
 export const built = {
   Invoke: 200,
+  InvokeAsync: 202,
   CreateFunction: 201,
   GetFunction: 200,
   GetFunctionConfiguration: 200,
@@ -132,11 +133,24 @@ export const built = {
   ListTags: 200,
   TagResource: 204,
   UntagResource: 204,
+  PutFunctionEventInvokeConfig: 200,
+  UpdateFunctionEventInvokeConfig: 200,
+  GetFunctionEventInvokeConfig: 200,
+  ListFunctionEventInvokeConfigs: 200,
+  DeleteFunctionEventInvokeConfig: 204,
+  PutFunctionRecursionConfig: 200,
+  GetFunctionRecursionConfig: 200,
+  PutFunctionConcurrency: 200,
+  GetFunctionConcurrency: 200,
+  DeleteFunctionConcurrency: 204,
 } as const satisfies Partial<Record<Operation, number>>
 
 export type BuiltOperation = keyof typeof built
-/** What the control plane does: everything built but Invoke, which takes a path of its own. */
-export type ApiOperation = Exclude<BuiltOperation, 'Invoke'>
+/** What the control plane does: everything built but what invokes, which takes a path of its own. */
+export type ApiOperation = Exclude<BuiltOperation, 'Invoke' | 'InvokeAsync'>
+
+export const isOfControlPlane = (operation: string): operation is ApiOperation =>
+  isBuilt(operation) && operation !== 'Invoke' && operation !== 'InvokeAsync'
 
 export const isBuilt = (operation: string): operation is BuiltOperation =>
   Object.hasOwn(built, operation)

@@ -33,10 +33,6 @@ const refused: Record<string, Setting> = {
     }) => !vpc.SubnetIds?.length && !vpc.SecurityGroupIds?.length && !vpc.Ipv6AllowedForDualStack,
     not: 'connect functions to a VPC (VpcConfig)',
   },
-  DeadLetterConfig: {
-    isDefault: (config: { TargetArn?: string }) => !config.TargetArn,
-    not: 'deliver to dead-letter queues yet (DeadLetterConfig)',
-  },
   KMSKeyArn: {
     isDefault: (arn: string) => arn === '',
     not: 'encrypt with customer managed keys (KMSKeyArn)',
@@ -118,22 +114,23 @@ export function refuseUnhonoured(
   return undefined
 }
 
+type Members = Record<string, { kind: string; members?: Members }>
+
 /** Members below the first level that the model does not know: `Environment.Vars`. */
-export function refuseUnknownWithin(
-  input: Input,
-  members: Record<string, { kind: string; members?: Record<string, unknown> }>,
-): Refusal | undefined {
-  for (const [member, shape] of Object.entries(members)) {
+export function refuseUnknownWithin(input: Input, members: Members, at = ''): Refusal | undefined {
+  for (const [member, { kind, members: known = {} }] of Object.entries(members)) {
     const value = input[member]
-    if (shape.kind !== 'structure' || typeof value !== 'object' || value === null) continue
-    const stranger = Object.keys(value).find((name) => !Object.hasOwn(shape.members ?? {}, name))
     // A structure without members of its own in the table is refused as a whole, whatever is in it.
-    if (stranger !== undefined && !isEmpty(shape.members ?? {})) {
+    if (kind !== 'structure' || isEmpty(known) || typeof value !== 'object' || !value) continue
+    const stranger = Object.keys(value).find((name) => !Object.hasOwn(known, name))
+    if (stranger !== undefined) {
       return refuse(
         'InvalidParameterValueException',
-        `lambus does not know the setting ${member}.${stranger}.`,
+        `lambus does not know the setting ${at}${member}.${stranger}.`,
       )
     }
+    const deeper = refuseUnknownWithin(value as Input, known, `${at}${member}.`)
+    if (deeper !== undefined) return deeper
   }
   return undefined
 }

@@ -9,11 +9,14 @@ import { operate } from '../../actors/api-call.ts'
 import { openFunctionActors } from '../../actors/function.ts'
 import { storePackage } from '../../actors/package-store.ts'
 import { openActorStore } from '../../bus/actor-store.ts'
+import { readEntry, writeEntry } from '../../bus/bucket.ts'
 import type { Bus } from '../../bus/bus.ts'
 import { openCode } from '../../bus/code.ts'
 import { openBus } from '../../bus/connection.ts'
 import { openDurableInbox } from '../../bus/durable-inbox.ts'
 import { openFunctions } from '../../bus/functions.ts'
+import { ensureBucket } from '../../bus/streams.ts'
+import { sqsBucket } from '../../bus/subjects.ts'
 import { checkPayload, payloadOrEmptyObject } from '../../edges/aws/invoke.ts'
 import { systemClock } from '../../edges/clock.ts'
 import { openHttpDoor } from '../../edges/http-door.ts'
@@ -48,6 +51,8 @@ export type ControlPlane = {
   bus: Bus
   api: Api
   url: string
+  /** As the first thing that SQS does for a new queue. */
+  makeQueue(name: string): Promise<void>
   /** How many packages were put into the store. */
   stored(): number
   stop(): Promise<void>
@@ -60,6 +65,7 @@ export async function startControlPlane(): Promise<ControlPlane> {
   const functions = await openFunctions<FunctionRecord>(bus)
   const registry = await functions.watch({ reconcileEveryMs: 60_000, clock: systemClock, log })
   const code = await openCode(bus)
+  await ensureBucket(bus, sqsBucket)
   let stored = 0
   const counted: typeof code = {
     ...code,
@@ -84,6 +90,7 @@ export async function startControlPlane(): Promise<ControlPlane> {
     registry,
     command: actors.command,
     code: counted,
+    queueExists: async (name) => (await readEntry(bus, sqsBucket, name))?.removed === false,
     ...place,
     accountConcurrency: 1000,
     clock: systemClock,
@@ -125,6 +132,9 @@ export async function startControlPlane(): Promise<ControlPlane> {
     bus,
     api,
     url: door.url,
+    async makeQueue(name) {
+      await writeEntry(bus, sqsBucket, name, { value: '{}', expectedRevision: 0, write: name })
+    },
     stored: () => stored,
     async stop() {
       client.destroy()

@@ -53,7 +53,7 @@ const aws = async (...args: string[]) => {
 }
 
 const script = `
-import boto3, json, sys, urllib.request
+import boto3, json, sys, time, urllib.request
 from botocore.exceptions import ClientError
 from botocore.config import Config
 client = boto3.client('lambda', config=Config(retries={'max_attempts': 0}))
@@ -83,6 +83,15 @@ told['listed'] = [f['FunctionName'] for page in client.get_paginator('list_funct
 client.tag_resource(Resource=created['FunctionArn'], Tags={'b ü': '2'})
 client.untag_resource(Resource=created['FunctionArn'], TagKeys=['a'])
 told['tags'] = client.list_tags(Resource=created['FunctionArn'])['Tags']
+put = client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0, DestinationConfig={'OnFailure': {'Destination': 'arn:lambus:nats:::failed'}})
+told['event invoke'] = [put['MaximumRetryAttempts'], put['DestinationConfig'], abs(time.time() - put['LastModified'].timestamp()) < 60]
+told['event invokes'] = [c['FunctionArn'] for page in client.get_paginator('list_function_event_invoke_configs').paginate(FunctionName=name) for c in page['FunctionEventInvokeConfigs']]
+client.delete_function_event_invoke_config(FunctionName=name)
+told['recursion'] = client.get_function_recursion_config(FunctionName=name)['RecursiveLoop']
+told['reserved'] = client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=7)['ReservedConcurrentExecutions']
+told['concurrency'] = client.get_function(FunctionName=name)['Concurrency']
+client.delete_function_concurrency(FunctionName=name)
+told['not reserved'] = client.get_function_concurrency(FunctionName=name).get('ReservedConcurrentExecutions')
 told['bad payload'] = error(client.invoke, FunctionName=name, Payload=b'{')[:2]
 told['too large'] = error(client.invoke, FunctionName=name, Payload=b' ' * 7000000)
 told['exists'] = error(client.create_function, FunctionName=name, Runtime='nodejs24.x', Role='${role}', Handler='index.handler', Code={'ZipFile': zip})
@@ -110,6 +119,16 @@ test.skipIf(!hasBoto3)(
       'by arn': '{}',
       listed: ['py'],
       tags: { 'b ü': '2' },
+      'event invoke': [
+        0,
+        { OnSuccess: {}, OnFailure: { Destination: 'arn:lambus:nats:::failed' } },
+        true,
+      ],
+      'event invokes': [`${arnOf('py')}:$LATEST`],
+      recursion: 'Terminate',
+      reserved: 7,
+      concurrency: { ReservedConcurrentExecutions: 7 },
+      'not reserved': null,
       'bad payload': [400, 'InvalidRequestContentException'],
       'too large': [
         413,

@@ -247,7 +247,6 @@ describe('no setting is accepted that is not honoured', () => {
     PublishTo: 'LATEST_PUBLISHED',
     PackageType: 'Image',
     VpcConfig: { SubnetIds: ['subnet-1'] },
-    DeadLetterConfig: { TargetArn: 'arn:aws:sqs:us-east-1:000000000000:q' },
     KMSKeyArn: 'arn:aws:kms:us-east-1:000000000000:key/k',
     TracingConfig: { Mode: 'Active' },
     Layers: ['arn:aws:lambda:us-east-1:000000000000:layer:l:1'],
@@ -272,6 +271,7 @@ describe('no setting is accepted that is not honoured', () => {
     'Timeout',
     'MemorySize',
     'Environment',
+    'DeadLetterConfig',
     'Tags',
   ]
 

@@ -57,7 +57,9 @@ async function read(
     log: keptLog(),
   })
   if (opened === 'fenced') throw new Error('fenced')
-  return Object.assign(opened, { taken, isLost: () => isLost })
+  const reader = Object.assign(opened, { taken, isLost: () => isLost })
+  await opened.read()
+  return reader
 }
 
 /** Puts one packet into a lane. */
@@ -84,10 +86,10 @@ describe('a reader', () => {
     await put(lane, 'a', 'b')
     const reader = await read(lane, 1)
     await until(() => reader.taken.length === 2)
-    await reader.finish(refOf(reader, 'a'), [])
+    await reader.finish([refOf(reader, 'a')], [])
     await wait(50)
     expect(await waitingIn(lane)).toBe(1)
-    await reader.finish(refOf(reader, 'b'), [])
+    await reader.finish([refOf(reader, 'b')], [])
     await until(async () => (await waitingIn(lane)) === 0)
     await put(lane, 'c')
     await until(() => reader.taken.length === 3)
@@ -102,7 +104,7 @@ describe('a reader', () => {
     await until(() => reader.taken.length === 2)
     await wait(100)
     expect(reader.taken.length).toBe(2)
-    await reader.finish(refOf(reader, 'a'), [])
+    await reader.finish([refOf(reader, 'a')], [])
     await until(() => reader.taken.length === 3)
     await reader.close()
   })
@@ -112,16 +114,19 @@ describe('a reader', () => {
     await put(lane, 'a')
     const reader = await read(lane, 1)
     await until(() => reader.taken.length === 1)
-    const outcome = await reader.finish(refOf(reader, 'a'), [
-      {
-        subject: retry('q', lane, 'f', 'a'),
-        body: encodePacket([{ ...event('a'), attempts: 1 }]),
-        headers: {
-          'Nats-Schedule': `@at ${new Date(Date.now() + 300).toISOString()}`,
-          'Nats-Schedule-Target': eventPacket('q', lane, 'f', 1),
+    const outcome = await reader.finish(
+      [refOf(reader, 'a')],
+      [
+        {
+          subject: retry('q', lane, 'f', 'a'),
+          body: encodePacket([{ ...event('a'), attempts: 1 }]),
+          headers: {
+            'Nats-Schedule': `@at ${new Date(Date.now() + 300).toISOString()}`,
+            'Nats-Schedule-Target': eventPacket('q', lane, 'f', 1),
+          },
         },
-      },
-    ])
+      ],
+    )
     expect(outcome).toBe('stored')
     await until(() => reader.taken.length === 2)
     expect(reader.taken[1]?.event).toMatchObject({ id: 'a', attempts: 1 })
@@ -135,11 +140,12 @@ describe('who takes a lane over', () => {
     await put(lane, 'a', 'b', 'c')
     const first = await read(lane, 1)
     await until(() => first.taken.length === 3)
-    await first.finish(refOf(first, 'a'), [
-      { subject: eventPacket('q', lane, 'f', 1), body: encodePacket([event('a2')]) },
-    ])
+    await first.finish(
+      [refOf(first, 'a')],
+      [{ subject: eventPacket('q', lane, 'f', 1), body: encodePacket([event('a2')]) }],
+    )
     // Finished without anything to follow: it is known a tenth of a second later.
-    await first.finish(refOf(first, 'b'), [])
+    await first.finish([refOf(first, 'b')], [])
     await wait(300)
     const second = await read(lane, 2)
     await until(() => second.taken.length === 2)
@@ -154,12 +160,13 @@ describe('who takes a lane over', () => {
     await until(() => first.taken.length === 1)
     const second = await read(lane, 2)
     await until(() => second.taken.length === 1)
-    const late = await first.finish(refOf(first, 'a'), [
-      { subject: eventPacket('q', lane, 'f', 1), body: encodePacket([event('late')]) },
-    ])
+    const late = await first.finish(
+      [refOf(first, 'a')],
+      [{ subject: eventPacket('q', lane, 'f', 1), body: encodePacket([event('late')]) }],
+    )
     expect(late).toBe('fenced')
     await until(() => first.isLost())
-    await second.finish(refOf(second, 'a'), [])
+    await second.finish([refOf(second, 'a')], [])
     await until(async () => (await waitingIn(lane)) === 0)
     expect(idsOf(second)).toEqual(['a'])
     await second.close()
@@ -180,7 +187,7 @@ describe('who takes a lane over', () => {
     await until(() => first.taken.length === 1)
     const second = await read(lane, 2)
     await until(() => second.taken.length === 1)
-    await first.finish(refOf(first, 'a'), [])
+    await first.finish([refOf(first, 'a')], [])
     await wait(200)
     expect(await waitingIn(lane)).toBe(1)
     await second.close()
@@ -202,7 +209,7 @@ test('a reader goes on where it was when the server is killed and comes back', a
   await own.restart()
   expect(await late).toBeUndefined()
   await until(() => reader.taken.length === 2)
-  for (const id of ['a', 'b']) await reader.finish(refOf(reader, id), [])
+  for (const id of ['a', 'b']) await reader.finish([refOf(reader, id)], [])
   await until(async () => (await waitingEvents(ownBus)).length === 0)
   expect(idsOf(reader)).toEqual(['a', 'b'])
   await reader.close()

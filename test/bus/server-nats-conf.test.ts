@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { connect, errors } from 'nats'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { openActorStore } from '../../bus/actor-store.ts'
+import { readEntry } from '../../bus/bucket.ts'
 import type { Bus } from '../../bus/bus.ts'
 import { openCode } from '../../bus/code.ts'
 import { openBus } from '../../bus/connection.ts'
@@ -14,6 +15,7 @@ import { openLeases } from '../../bus/leases.ts'
 import { ensureLogs, openLogWriter, readLogs } from '../../bus/logs.ts'
 import { openPresence } from '../../bus/presence.ts'
 import { checkDurability, checkServer } from '../../bus/server.ts'
+import { ensureBucket } from '../../bus/streams.ts'
 import * as subjects from '../../bus/subjects.ts'
 import { registerWorker, watchWorkers } from '../../bus/workers.ts'
 import { systemClock as clock } from '../../edges/clock.ts'
@@ -180,6 +182,12 @@ test('control planes run durable actors', async () => {
   await done.promise
   await consumption.stop()
   expect(heard).toEqual(['now', 'later'])
+})
+
+test('control planes see whether there is a queue', async () => {
+  const bus = await busOf('control_plane')
+  await ensureBucket(bus, subjects.sqsBucket)
+  expect(await readEntry(bus, subjects.sqsBucket, 'q')).toBeUndefined()
 })
 
 test('functions are written by the control plane and watched by those who need them', async () => {

@@ -52,6 +52,10 @@ const fields: Record<string, fc.Arbitrary<unknown>> = {
   code: fc.constant({ sha256: 'abc', sizeBytes: 3 }),
   tags: fc.constant({ team: 'a' }),
   keys: fc.constant(['team']),
+  qualifier: fc.constantFrom('$LATEST', '1', 'constructor'),
+  change: fc.constantFrom({ maximumRetryAttempts: 0 }, { onSuccess: 'arn' }, { onSuccess: '' }),
+  recursiveLoop: fc.constantFrom('Allow', 'Terminate'),
+  reservedConcurrency: fc.nat(2),
 }
 
 /** Any of a machine's events, with all fields that any of ours has: a machine takes those that it knows. */

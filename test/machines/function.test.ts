@@ -1,6 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import {
+  type EventInvokeChange,
+  eventInvokeOf,
   type FunctionAnswer,
   type FunctionEvent,
   type FunctionRecord,
@@ -22,8 +24,10 @@ const settings: FunctionSettings = {
 }
 const code = (sha256: string) => ({ sha256, sizeBytes: 100 })
 
-const show = ({ step, revisionId, state, lastUpdate, serving, reason, tags }: FunctionRecord) =>
-  [
+const show = (record: FunctionRecord) => {
+  const { step, revisionId, state, lastUpdate, serving, reason, tags } = record
+  const { eventInvoke = {}, recursiveLoop, reservedConcurrency } = record
+  return [
     `#${step}`,
     revisionId,
     state,
@@ -31,9 +35,15 @@ const show = ({ step, revisionId, state, lastUpdate, serving, reason, tags }: Fu
     `serves ${serving?.id ?? 'nothing'}`,
     reason && `because ${reason}`,
     Object.keys(tags).length > 0 && `tags ${Object.keys(tags)}`,
+    ...Object.entries(eventInvoke).map(([qualifier, { lastModified: _, ...config }]) =>
+      [qualifier, ...Object.entries(config).map((pair) => pair.join('='))].join(' '),
+    ),
+    recursiveLoop,
+    reservedConcurrency !== undefined && `reserves ${reservedConcurrency}`,
   ]
     .filter((text) => text !== undefined && text !== false)
     .join(' ')
+}
 
 const shorten: Shorten = (key, value) => {
   if (key === 'record') return `(${show(value as FunctionRecord)})`
@@ -79,6 +89,22 @@ const updateConfiguration = (generation: string): FunctionEvent => ({
 const request = { reply: 'here', at, revisionId: 'x' }
 const tag: FunctionEvent = { type: 'tag', tags: { team: 'a' }, ...request }
 const untag: FunctionEvent = { type: 'untag', keys: ['team'], ...request }
+const put = (change: EventInvokeChange, qualifier = '$LATEST'): FunctionEvent => ({
+  type: 'putEventInvoke',
+  qualifier,
+  change,
+  ...request,
+})
+const update = (change: EventInvokeChange): FunctionEvent => ({
+  type: 'updateEventInvoke',
+  qualifier: '$LATEST',
+  change,
+  ...request,
+})
+const forget: FunctionEvent = { type: 'deleteEventInvoke', qualifier: '$LATEST', ...request }
+const allow: FunctionEvent = { type: 'setRecursiveLoop', recursiveLoop: 'Allow', ...request }
+const reserve: FunctionEvent = { type: 'reserveConcurrency', reservedConcurrency: 0, ...request }
+const release: FunctionEvent = { type: 'releaseConcurrency', ...request }
 const remove: FunctionEvent = { type: 'delete', ...request }
 const prepared = (generation: string): FunctionEvent => ({ type: 'prepared', generation })
 const unprepared = (generation: string): FunctionEvent => ({
@@ -217,7 +243,15 @@ test('a function that is deleted while it is updated is gone at once', () => {
 })
 
 test('what is asked of a function that is not there is refused, and nothing is kept of it', () => {
-  for (const event of [updateCode('g1'), updateConfiguration('g1'), tag, untag, remove]) {
+  const beside = [put({ maximumRetryAttempts: 0 }), update({}), forget, allow, reserve, release]
+  for (const event of [
+    updateCode('g1'),
+    updateConfiguration('g1'),
+    tag,
+    untag,
+    remove,
+    ...beside,
+  ]) {
     const life = live(functionMachine, undefined)
     const { asked } = life.take(event)
     expect(asked).toEqual([
@@ -265,9 +299,122 @@ test('tags change at any time and touch neither code nor revision', () => {
   `)
 })
 
+// lambda-semantics.md §4.2: PUT overwrites, POST merges.
+test('what is set for asynchronous invocation makes no generation and no revision', () => {
+  expect(
+    story(
+      create(),
+      put({ maximumRetryAttempts: 0, onSuccess: 'a' }),
+      prepared('g1'),
+      put({ maximumEventAgeSeconds: 60, onFailure: 'b' }),
+      updateCode('g2'),
+      update({ maximumRetryAttempts: 1 }),
+      update({ onFailure: '', onSuccess: 'c' }),
+      forget,
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)                        → absent
+    create g1 by-g1                → existing.pending   publish (#1 by-g1 Pending none serves nothing), answer record, prepare g1
+    putEventInvoke $LATEST 0/a x   → existing.pending   publish (#2 by-g1 Pending none serves nothing $LATEST maximumRetryAttempts=0 onSuccess=a), answer record
+    prepared g1                    → existing.active    publish (#3 by-g1 Active Successful serves g1 $LATEST maximumRetryAttempts=0 onSuccess=a)
+    putEventInvoke $LATEST 60/b x  → existing.active    publish (#4 by-g1 Active Successful serves g1 $LATEST maximumEventAgeSeconds=60 onFailure=b), answer record
+    updateCode g2 by-g2            → existing.updating  publish (#5 by-g2 Active InProgress serves g1 $LATEST maximumEventAgeSeconds=60 onFailure=b), answer record, prepare g2
+    updateEventInvoke $LATEST 1 x  → existing.updating  publish (#6 by-g2 Active InProgress serves g1 $LATEST maximumEventAgeSeconds=60 maximumRetryAttempts=1 onFailure=b), answer record
+    updateEventInvoke $LATEST /c x → existing.updating  publish (#7 by-g2 Active InProgress serves g1 $LATEST maximumEventAgeSeconds=60 maximumRetryAttempts=1 onSuccess=c), answer record
+    deleteEventInvoke $LATEST x    → existing.updating  publish (#8 by-g2 Active InProgress serves g1), answer record
+    "
+  `)
+})
+
+test('what is set for one qualifier is not set for another', () => {
+  expect(
+    story(
+      create(),
+      put({ maximumRetryAttempts: 0 }),
+      put({ maximumRetryAttempts: 1 }, 'live'),
+      forget,
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)                     → absent
+    create g1 by-g1             → existing.pending  publish (#1 by-g1 Pending none serves nothing), answer record, prepare g1
+    putEventInvoke $LATEST 0 x  → existing.pending  publish (#2 by-g1 Pending none serves nothing $LATEST maximumRetryAttempts=0), answer record
+    putEventInvoke live 1 x     → existing.pending  publish (#3 by-g1 Pending none serves nothing $LATEST maximumRetryAttempts=0 live maximumRetryAttempts=1), answer record
+    deleteEventInvoke $LATEST x → existing.pending  publish (#4 by-g1 Pending none serves nothing live maximumRetryAttempts=1), answer record
+    "
+  `)
+})
+
+test('what is not set for asynchronous invocation can be neither changed nor taken away', () => {
+  expect(story(create(), update({ maximumRetryAttempts: 0 }), forget)).toMatchInlineSnapshot(`
+    "
+    (start)                       → absent
+    create g1 by-g1               → existing.pending  publish (#1 by-g1 Pending none serves nothing), answer record, prepare g1
+    updateEventInvoke $LATEST 0 x → existing.pending  answer no event invoke config
+    deleteEventInvoke $LATEST x   → existing.pending  answer no event invoke config
+    "
+  `)
+})
+
+test('a record that was written before there were such settings has none of them', () => {
+  const life = live(functionMachine, undefined)
+  life.take(create())
+  const record = life.snapshot.context.record as FunctionRecord
+  expect(Object.keys(record)).not.toContain('eventInvoke')
+  for (const qualifier of ['$LATEST', 'constructor', '__proto__']) {
+    expect(eventInvokeOf(record, qualifier)).toBeUndefined()
+  }
+})
+
+test('recursion and reserved concurrency change at any time and touch neither code nor revision', () => {
+  expect(
+    story(create(), allow, reserve, prepared('g1'), updateCode('g2'), release),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)                  → absent
+    create g1 by-g1          → existing.pending   publish (#1 by-g1 Pending none serves nothing), answer record, prepare g1
+    setRecursiveLoop Allow x → existing.pending   publish (#2 by-g1 Pending none serves nothing Allow), answer record
+    reserveConcurrency 0 x   → existing.pending   publish (#3 by-g1 Pending none serves nothing Allow reserves 0), answer record
+    prepared g1              → existing.active    publish (#4 by-g1 Active Successful serves g1 Allow reserves 0)
+    updateCode g2 by-g2      → existing.updating  publish (#5 by-g2 Active InProgress serves g1 Allow reserves 0), answer record, prepare g2
+    releaseConcurrency x     → existing.updating  publish (#6 by-g2 Active InProgress serves g1 Allow), answer record
+    "
+  `)
+})
+
+test('a dead-letter target is part of the settings that serve, until an empty one takes it away', () => {
+  const life = live(functionMachine, undefined)
+  const targets = () => {
+    const { record } = life.snapshot.context
+    return [record?.settings.deadLetterTargetArn, record?.serving?.settings.deadLetterTargetArn]
+  }
+  const target = (generation: string, deadLetterTargetArn: string): FunctionEvent => ({
+    type: 'updateConfiguration',
+    generation,
+    settings: { deadLetterTargetArn },
+    ...request,
+  })
+  life.take(create())
+  life.take(prepared('g1'))
+  life.take(target('g2', 'arn'))
+  expect(targets()).toEqual(['arn', undefined])
+  life.take(prepared('g2'))
+  life.take(updateConfiguration('g3'))
+  life.take(prepared('g3'))
+  expect(targets()).toEqual(['arn', 'arn'])
+  life.take(target('g4', ''))
+  life.take(prepared('g4'))
+  expect(targets()).toEqual([undefined, undefined])
+  expect(Object.keys(life.snapshot.context.record?.settings ?? {})).not.toContain(
+    'deadLetterTargetArn',
+  )
+})
+
 const generations = ['g1', 'g2', 'g3']
 const anyEvent = fc.oneof(
-  fc.constantFrom(tag, untag, remove),
+  fc.constantFrom(tag, untag, remove, forget, allow, reserve, release),
+  fc.constantFrom(put({ maximumRetryAttempts: 0 }), update({ onSuccess: 'a' })),
   fc
     .constantFrom(...generations)
     .chain((generation) =>

@@ -28,6 +28,15 @@ test('a type that AWS sends as null is sent as null', () => {
   )
 })
 
+test('a type that AWS sends after the sentence, or not at all, stands there too', () => {
+  expect(refuse('ResourceNotFoundException', 'x', { typeLast: true }).body).toBe(
+    '{"Message":"x","Type":"User"}',
+  )
+  expect(refuse('InvalidParameterValueException', 'x', { type: 'none' }).body).toBe(
+    '{"message":"x"}',
+  )
+})
+
 test('a refusal thrown is found again', () => {
   const refused = new Refused(refuse('ServiceException', 'x'))
   expect(isRefusal(refused.refusal)).toBe(true)

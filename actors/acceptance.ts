@@ -1,0 +1,124 @@
+/**
+ * Acceptance of asynchronous events: what can be refused is refused at once, everything else is answered when it is on disk,
+ * and from then on it has an end.
+ *
+ * Source: lambda-semantics.md §4.1, §1.4. That the function can run is not asked.
+ */
+import type { Clock, Log } from '../bus/bus.ts'
+import type { StoredEvent } from '../bus/event-packet.ts'
+import type { EventWriter } from '../bus/event-writer.ts'
+import { isRefusal, type Refusal, refuse } from '../edges/aws/errors.ts'
+import {
+  checkEventSize,
+  checkPayload,
+  type InvokeAnswer,
+  type InvokeRequest,
+  payloadOrEmptyObject,
+} from '../edges/aws/invoke.ts'
+import {
+  type FunctionName,
+  functionNotFound,
+  type Place,
+  parseFunctionName,
+} from '../edges/aws/names.ts'
+import type { FunctionRecord } from '../machines/function.ts'
+import type { Invocations } from './invocation.ts'
+
+export type Acceptance = {
+  /** Answers once: an Event with `accepted` when it is stored; whatever else it is goes on to the invocations. */
+  invoke(request: InvokeRequest, answer: (answer: InvokeAnswer) => void): void
+  /** Resolves when everything taken in is stored. */
+  idle(): Promise<void>
+}
+
+export type AcceptanceBinding = {
+  clock: Clock
+  log: Log
+  place: Place
+  functions: {
+    get(name: string): FunctionRecord | undefined
+    read(name: string): Promise<FunctionRecord | undefined>
+  }
+  writer: EventWriter
+  invocations: Pick<Invocations, 'invoke'>
+}
+
+const LATEST = '$LATEST'
+
+export function openAcceptance(binding: AcceptanceBinding): Acceptance {
+  const { clock, log, place, functions, writer } = binding
+
+  const store = (
+    { name, qualifier }: FunctionName,
+    request: InvokeRequest,
+    answer: (answer: InvokeAnswer) => void,
+  ): void => {
+    const event: StoredEvent = {
+      id: request.requestId,
+      ...(qualifier === undefined ? {} : { qualifier }),
+      ...(request.traceId === undefined ? {} : { traceId: request.traceId }),
+      acceptedAtMs: clock.nowMs(),
+      attempts: 0,
+      putOff: 0,
+      payload: payloadOrEmptyObject(request.payload),
+    }
+    writer.write(name, event, (error) => {
+      if (error === undefined) {
+        answer({ kind: 'accepted' })
+        return
+      }
+      const { requestId } = request
+      log.error({ code: 'EVENT_NOT_STORED', requestId, err: error }, 'an event was not accepted')
+      answer({ kind: 'refused', refusal: refuse('ServiceException', notStored) })
+    })
+  }
+
+  const find = async (name: string): Promise<FunctionRecord | undefined | 'unreadable'> => {
+    try {
+      return await functions.read(name)
+    } catch (error) {
+      log.error({ code: 'REGISTRY_UNREADABLE', function: name, err: error }, 'no registry')
+      return 'unreadable'
+    }
+  }
+
+  const decide = (
+    { name, qualifier }: FunctionName,
+    record: FunctionRecord | undefined | 'unreadable',
+    { payload }: InvokeRequest,
+  ): Refusal | undefined => {
+    if (record === 'unreadable') return refuse('ServiceException', noRegistry)
+    const isThere = record !== undefined && (qualifier === undefined || qualifier === LATEST)
+    return isThere ? checkPayload(payload) : functionNotFound(place, name, qualifier ?? LATEST)
+  }
+
+  const accept = (request: InvokeRequest, answer: (answer: InvokeAnswer) => void): void => {
+    const { functionName, qualifier, payload } = request
+    const named = parseFunctionName(functionName, qualifier, { ...place, operation: 'Invoke' })
+    const bad = isRefusal(named) ? named : checkEventSize(payload)
+    const settle = (refusal: Refusal | undefined): void => {
+      if (refusal !== undefined) answer({ kind: 'refused', refusal })
+      else if (!isRefusal(named)) store(named, request, answer)
+    }
+    if (bad !== undefined || isRefusal(named)) {
+      settle(bad)
+      return
+    }
+    const known = functions.get(named.name)
+    if (known !== undefined) settle(decide(named, known, request))
+    // Only what the copy would refuse costs a read: a function made a moment ago.
+    else void find(named.name).then((record) => settle(decide(named, record, request)))
+  }
+
+  return {
+    invoke(request, answer) {
+      if (request.invocationType === 'Event') accept(request, answer)
+      else binding.invocations.invoke(request, answer)
+    },
+    idle: () => writer.idle(),
+  }
+}
+
+const notStored =
+  'The event could not be stored in time. It is not known whether it was: it may be invoked.'
+const noRegistry = 'The registry of functions cannot be read right now.'

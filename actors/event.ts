@@ -1,0 +1,475 @@
+/**
+ * The events in a poller's hands: attempts are made, and what is decided about them is stored in their lane.
+ *
+ * The payload never enters the machine: it waits in the table of events in hand and leaves as it came.
+ */
+import type { NewMessage } from '../bus/atomic-write.ts'
+import type { Clock, Log } from '../bus/bus.ts'
+import {
+  encodePacket,
+  type LastOutcome,
+  mostEventsInPacket,
+  type StoredEvent,
+  type Telling,
+} from '../bus/event-packet.ts'
+import { FleetingMap } from '../bus/fleeting-map.ts'
+import type { EventRef } from '../bus/lane.ts'
+import { dead, eventPacket, retry } from '../bus/subjects.ts'
+import {
+  type AttemptOutcome,
+  type EndCondition,
+  type EventPolicy,
+  eventMachine,
+} from '../machines/event.ts'
+import type { FlowInput } from '../machines/flow.ts'
+import { eventInvokeOf, type FunctionRecord } from '../machines/function.ts'
+import { type Host, host } from './actor.ts'
+import type { Attempted, Attempts } from './attempt.ts'
+import type { AttemptAnswer } from './attempt-message.ts'
+import type { Delivery } from './delivery.ts'
+import { type Flows, openFlows } from './flow.ts'
+import { type Lanes, partsOfLane } from './lane.ts'
+
+export type Events = {
+  host: Host<typeof eventMachine>
+  flows: Flows['host']
+  counts: EventCounts
+  take(lane: string, ref: EventRef, functionName: string, event: StoredEvent): void
+  /** Forgets what is in hand of a lane. */
+  left(lane: string): void
+  /** Begins nothing more of a lane; `emptied` is called when nothing of it runs. */
+  drain(lane: string): void
+  /** What is in hand, by lane and function. */
+  inHand(): InHandReport[]
+}
+
+/** Since the process started. Names as AWS's metrics. */
+export type EventCounts = {
+  attempts: number
+  succeeded: number
+  failed: number
+  throttled: number
+  unavailable: number
+  ended: number
+  retried: number
+  setAside: number
+  destinationDeliveryFailures: number
+  deadLetterErrors: number
+  shelved: number
+}
+
+export type InHandReport = {
+  lane: string
+  functionName: string
+  running: number
+  waiting: number
+  /** Age of the oldest, in milliseconds since it was accepted. */
+  oldestMs: number
+}
+
+export type EventsBinding = {
+  clock: Clock
+  log: Log
+  lanes: Pick<Lanes, 'finish' | 'inHand' | 'emptied'>
+  attempts: Pick<Attempts, 'attempt'>
+  delivery: Delivery
+  /** The registry's watched copy. */
+  functions: { get(name: string): FunctionRecord | undefined }
+  /** The function's own queue, when new events go there. */
+  ownQueue(functionName: string): string | undefined
+  /** Says that events were set aside, so that somebody makes that queue. */
+  overflowed(functionName: string): void
+  /** How long an event waited for its first attempt. */
+  begun(functionName: string, waitedMs: number): void
+  reservationTimeoutMs: number
+  mostPackets: number
+  maxPayloadBytes: () => number
+  /** Milliseconds. See config.ts. */
+  retryWaitsMs: readonly number[]
+  backOffMs: number
+  longestBackOffMs: number
+  tellForMs: number
+  deadKeptMs: number
+}
+
+type InHand = {
+  lane: string
+  ref: EventRef
+  functionName: string
+  event: StoredEvent
+  /** What the last attempt answered, between its arrival and what is stored of it. */
+  attempted: { last: LastOutcome; response: Uint8Array | undefined } | undefined
+  /** Who could not be told. */
+  untold: Telling['to']
+  how: 'well' | 'badly' | 'throttled'
+  /** When its attempt began, by the monotonic clock, and how long it took. */
+  begunAtMs: number
+  tookMs: number
+}
+
+/** AWS's defaults: Lambda API, PutFunctionEventInvokeConfig. */
+const mostRetries = 2
+const mostAgeSeconds = 21_600
+const LATEST = '$LATEST'
+/** A function in a lane that it shares: at first, at most, and how many wait before the rest is set aside. */
+const sharedFlow: FlowInput = { limit: 2, mostRunning: 16, mostWaiting: 64, growEveryMs: 1_000 }
+/** In a queue of its own it may have what the account has; the pools say how much that is. */
+const ownFlow: FlowInput = {
+  limit: 4,
+  mostRunning: 500,
+  mostWaiting: Number.MAX_SAFE_INTEGER,
+  growEveryMs: 250,
+}
+/** Events that are set aside together go in packets together. */
+const SET_ASIDE_MS = 5
+/** Beyond the function's own timeout: reservation, overdue answer, and the way. */
+const SLACK_MS = 5_000
+const longestTimeoutMs = 900_000
+/** Of a packet beside the payloads. */
+const HEAD_BYTES = 65_536
+
+export const ownQueueOf = (functionName: string): string => `fn-${functionName}`
+
+export function openEvents(binding: EventsBinding): Events {
+  const { clock, log, lanes, delivery, functions } = binding
+  const inHand = new FleetingMap<InHand>()
+  const draining = new Set<string>()
+  const aside = new Map<string, string[]>()
+  const counts: EventCounts = {
+    attempts: 0,
+    succeeded: 0,
+    failed: 0,
+    throttled: 0,
+    unavailable: 0,
+    ended: 0,
+    retried: 0,
+    setAside: 0,
+    destinationDeliveryFailures: 0,
+    deadLetterErrors: 0,
+    shelved: 0,
+  }
+
+  const taken = (id: string): InHand => {
+    const found = inHand.get(id)
+    if (found === undefined) throw new Error(`event ${id} is not in hand`)
+    return found
+  }
+
+  const configOf = (functionName: string, qualifier: string | undefined) => {
+    const record = functions.get(functionName)
+    const config = record && eventInvokeOf(record, qualifier ?? LATEST)
+    return { record, config }
+  }
+
+  const policyOf = ({ functionName, event }: InHand): EventPolicy => {
+    const { record, config } = configOf(functionName, event.qualifier)
+    return {
+      mostAttempts: 1 + (config?.maximumRetryAttempts ?? mostRetries),
+      mostAgeMs: 1000 * (config?.maximumEventAgeSeconds ?? mostAgeSeconds),
+      isShutOff: record?.reservedConcurrency === 0,
+      tellsSuccess: config?.onSuccess !== undefined,
+    }
+  }
+
+  const store = async (id: string, follow: NewMessage[]): Promise<void> => {
+    const { lane, ref } = taken(id)
+    const outcome = await lanes.finish(lane, [ref], follow)
+    if (inHand.has(id)) events.send(id, { type: outcome })
+  }
+
+  /** The event as it goes on: with what its last attempt answered, as far as a message can hold that. */
+  const next = (id: string, changes: Partial<StoredEvent>): StoredEvent => {
+    const { event, attempted } = taken(id)
+    const made: StoredEvent = { ...event, ...changes }
+    if (attempted !== undefined) {
+      made.last = attempted.last
+      if (attempted.response === undefined) delete made.response
+      else made.response = attempted.response
+    }
+    const room = binding.maxPayloadBytes() - HEAD_BYTES - made.payload.length
+    if ((made.response?.length ?? 0) > room) delete made.response
+    return made
+  }
+
+  const scheduled = (id: string, event: StoredEvent, waitMs: number): NewMessage => {
+    const { lane: key, functionName } = taken(id)
+    const { queue, lane } = partsOfLane(key)
+    const at = new Date(clock.nowMs() + waitMs).toISOString()
+    return {
+      subject: retry(queue, lane, functionName, event.id),
+      body: encodePacket([event]),
+      headers: {
+        'Nats-Schedule': `@at ${at}`,
+        'Nats-Schedule-Target': eventPacket(queue, lane, functionName, 1),
+      },
+    }
+  }
+
+  const onShelf = (id: string, event: StoredEvent): NewMessage => {
+    counts.shelved++
+    return {
+      subject: dead(taken(id).functionName, event.id),
+      body: encodePacket([event]),
+      headers: { 'Nats-TTL': `${Math.round(binding.deadKeptMs / 1000)}s` },
+    }
+  }
+
+  const toBeTold = (id: string, condition: EndCondition): Telling['to'] => {
+    const { functionName, event } = taken(id)
+    const { record, config } = configOf(functionName, event.qualifier)
+    const destination = condition === 'Success' ? config?.onSuccess : config?.onFailure
+    const deadLetter = condition === 'Success' ? undefined : record?.settings.deadLetterTargetArn
+    return [
+      ...(destination === undefined ? [] : [{ as: 'destination' as const, arn: destination }]),
+      ...(deadLetter === undefined ? [] : [{ as: 'dead letter' as const, arn: deadLetter }]),
+    ]
+  }
+
+  const events = host(eventMachine, {
+    clock,
+    log,
+    duties: {
+      attempt: (_, id) => attempt(id),
+      tell: (_, id) => tell(id),
+      finish: (_, id) => {
+        counts.ended++
+        return store(id, [])
+      },
+      retry: ({ waitMs, attempts, putOff }, id) => {
+        counts.retried++
+        return store(id, [scheduled(id, next(id, { attempts, putOff }), waitMs)])
+      },
+      end: ({ condition, attempts }, id) => {
+        const { lane: key, functionName } = taken(id)
+        const { queue, lane } = partsOfLane(key)
+        const to = toBeTold(id, condition)
+        const telling = { condition, endedAtMs: clock.nowMs(), to }
+        const ended = next(id, { attempts, putOff: 0, telling })
+        if (to.length > 0) {
+          const subject = eventPacket(queue, lane, functionName, 1)
+          return store(id, [{ subject, body: encodePacket([ended]) }])
+        }
+        counts.ended++
+        return store(id, condition === 'Success' ? [] : [onShelf(id, ended)])
+      },
+      tellAgain: ({ waitMs, putOff }, id) => {
+        const { event, untold } = taken(id)
+        const telling = { ...(event.telling as Telling), to: untold }
+        return store(id, [scheduled(id, next(id, { putOff, telling }), waitMs)])
+      },
+      shelve: (_, id) => {
+        counts.ended++
+        return store(id, [onShelf(id, next(id, {}))])
+      },
+    },
+    ended: (id) => {
+      const { lane, functionName, how, tookMs, event } = taken(id)
+      inHand.delete(id)
+      if (event.telling === undefined) flows.ended(lane, functionName, how, tookMs)
+      if (draining.has(lane)) tellIfEmpty(lane)
+    },
+  })
+
+  const attempt = (id: string): void => {
+    const it = taken(id)
+    const { functionName, event } = it
+    const { record } = configOf(functionName, event.qualifier)
+    const timeoutMs = (record?.serving?.settings.timeoutSeconds ?? 0) * 1000 || longestTimeoutMs
+    counts.attempts++
+    it.begunAtMs = clock.monotonicMs()
+    if (event.attempts === 0 && event.putOff === 0) {
+      binding.begun(functionName, clock.nowMs() - event.acceptedAtMs)
+    }
+    const order = {
+      requestId: event.id,
+      functionName,
+      qualifier: event.qualifier,
+      traceId: event.traceId,
+    }
+    const deadlineMs = timeoutMs + binding.reservationTimeoutMs + SLACK_MS
+    binding.attempts.attempt(order, event.payload, deadlineMs, (attempted) => {
+      if (inHand.get(id) === it) attemptEnded(id, it, attempted)
+    })
+  }
+
+  const attemptEnded = (id: string, it: InHand, attempted: Attempted): void => {
+    const outcome = outcomeOf(attempted)
+    it.how = howOf(outcome)
+    it.tookMs = clock.monotonicMs() - it.begunAtMs
+    it.attempted = lastOf(attempted)
+    if (outcome === 'succeeded') counts.succeeded++
+    else if (outcome === 'failed') counts.failed++
+    else if (outcome === 'throttled') counts.throttled++
+    else if (outcome === 'unavailable') counts.unavailable++
+    events.send(id, { type: 'attempted', outcome, policy: policyOf(it), nowMs: clock.nowMs() })
+  }
+
+  const tell = async (id: string): Promise<void> => {
+    const it = taken(id)
+    const { functionName, event } = it
+    const untold: Telling['to'] = []
+    for (const to of event.telling?.to ?? []) {
+      const outcome = await delivery.deliver(functionName, event, to)
+      if (outcome === 'delivered') continue
+      untold.push(to)
+      if (to.as === 'dead letter') counts.deadLetterErrors++
+      else counts.destinationDeliveryFailures++
+      log.warn(
+        { code: 'EVENT_UNTOLD', requestId: event.id, to: to.arn, why: outcome.undeliverable },
+        'the end of an event could not be told; again later',
+      )
+    }
+    if (inHand.get(id) !== it) return
+    it.untold = untold
+    if (untold.length > 0) events.send(id, { type: 'untold', nowMs: clock.nowMs() })
+    else events.send(id, { type: 'told' })
+  }
+
+  const flows = openFlows({
+    clock,
+    log,
+    inputFor: (lane, functionName) =>
+      partsOfLane(lane).queue === ownQueueOf(functionName) ? ownFlow : sharedFlow,
+    begin: (id) => {
+      const it = inHand.get(id)
+      if (it !== undefined) {
+        events.send(id, { type: 'turn', policy: policyOf(it), nowMs: clock.nowMs() })
+      }
+    },
+    setAside: (lane, functionName, ids) => {
+      const key = `${lane}/${functionName}`
+      const waiting = aside.get(key)
+      if (waiting !== undefined) {
+        waiting.push(...ids)
+        return
+      }
+      aside.set(key, ids)
+      clock.setTimer(() => {
+        aside.delete(key)
+        void setAside(lane, functionName, ids)
+      }, SET_ASIDE_MS)
+    },
+  })
+
+  /** Stores events into the function's own queue, and lets go of them here. */
+  const setAside = async (lane: string, functionName: string, ids: string[]): Promise<void> => {
+    const there = ids.filter((id) => inHand.has(id))
+    for (let at = 0; at < there.length; at += mostEventsInPacket) {
+      const some = there.slice(at, at + mostEventsInPacket)
+      const moved = some.map(taken)
+      const subject = eventPacket(ownQueueOf(functionName), moving++ % 2, functionName, some.length)
+      const body = encodePacket(moved.map(({ event }) => event))
+      const refs = moved.map(({ ref }) => ref)
+      const outcome = await lanes.finish(lane, refs, [{ subject, body }])
+      if (outcome === 'stored') counts.setAside += some.length
+      for (const id of some) {
+        events.forget(id)
+        inHand.delete(id)
+      }
+    }
+    binding.overflowed(functionName)
+    if (draining.has(lane)) tellIfEmpty(lane)
+  }
+  let moving = 0
+
+  const ofLane = (lane: string): string[] =>
+    [...inHand.keys()].filter((id) => inHand.get(id)?.lane === lane)
+  const tellIfEmpty = (lane: string): void => {
+    if (ofLane(lane).length > 0) return
+    draining.delete(lane)
+    lanes.emptied(lane)
+  }
+  const forget = (ids: readonly string[]): void => {
+    for (const id of ids) {
+      events.forget(id)
+      inHand.delete(id)
+    }
+  }
+
+  return {
+    host: events,
+    flows: flows.host,
+    counts,
+    take(lane, ref, functionName, event) {
+      const id = `${lane}/${ref.sequence}/${ref.index}`
+      inHand.set(id, {
+        lane,
+        ref,
+        functionName,
+        event,
+        attempted: undefined,
+        untold: [],
+        how: 'badly',
+        begunAtMs: 0,
+        tookMs: 0,
+      })
+      events.start(id, {
+        isTelling: event.telling !== undefined,
+        acceptedAtMs: event.acceptedAtMs,
+        attempts: event.attempts,
+        putOff: event.putOff,
+        retryWaitsMs: binding.retryWaitsMs,
+        backOffMs: binding.backOffMs,
+        longestBackOffMs: binding.longestBackOffMs,
+        tellForMs: binding.tellForMs,
+        endedAtMs: event.telling?.endedAtMs ?? 0,
+      })
+      if (event.telling !== undefined) return
+      const own = binding.ownQueue(functionName)
+      const isElsewhere = own !== undefined && own !== partsOfLane(lane).queue
+      const isCrowded = lanes.inHand(lane) > binding.mostPackets / 2
+      const isOwn = partsOfLane(lane).queue === ownQueueOf(functionName)
+      flows.arrived(lane, functionName, id, !isOwn && (isElsewhere || isCrowded))
+    },
+    left(lane) {
+      draining.delete(lane)
+      flows.left(lane)
+      forget(ofLane(lane))
+    },
+    drain(lane) {
+      draining.add(lane)
+      flows.left(lane)
+      forget(ofLane(lane).filter((id) => events.snapshot(id)?.value === 'waiting'))
+      tellIfEmpty(lane)
+    },
+    inHand: () => reportOf(inHand, (id) => events.snapshot(id)?.value === 'waiting', clock.nowMs()),
+  }
+}
+
+function reportOf(
+  inHand: FleetingMap<InHand>,
+  isWaiting: (id: string) => boolean,
+  nowMs: number,
+): InHandReport[] {
+  const reports = new Map<string, InHandReport>()
+  for (const id of inHand.keys()) {
+    const { lane, functionName, event } = inHand.get(id) as InHand
+    const key = `${lane}/${functionName}`
+    const report = reports.get(key) ?? { lane, functionName, running: 0, waiting: 0, oldestMs: 0 }
+    reports.set(key, report)
+    if (isWaiting(id)) report.waiting++
+    else report.running++
+    report.oldestMs = Math.max(report.oldestMs, nowMs - event.acceptedAtMs)
+  }
+  return [...reports.values()]
+}
+
+function outcomeOf(attempted: Attempted): AttemptOutcome {
+  if (attempted === 'unknown') return 'unavailable'
+  const { statusCode, functionError, code } = attempted.answer
+  if (statusCode === 200) return functionError === undefined ? 'succeeded' : 'failed'
+  if (code === 'RecursiveInvocationException') return 'recursive'
+  if (statusCode === 404) return 'gone'
+  return statusCode === 429 ? 'throttled' : 'unavailable'
+}
+
+const howOf = (outcome: AttemptOutcome): 'well' | 'badly' | 'throttled' =>
+  outcome === 'succeeded' ? 'well' : outcome === 'throttled' ? 'throttled' : 'badly'
+
+function lastOf(attempted: Attempted): InHand['attempted'] {
+  if (attempted === 'unknown') {
+    return { last: { statusCode: 500, message: 'Service error.' }, response: undefined }
+  }
+  const { code: _, ...last }: AttemptAnswer = attempted.answer
+  return { last, response: last.statusCode === 200 ? attempted.payload : undefined }
+}

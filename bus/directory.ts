@@ -1,0 +1,92 @@
+/**
+ * A directory: a bucket that one leader writes and everybody watches, like the queues there are, or who should read which
+ * lane.
+ *
+ * An entry names the epoch of the leader that wrote it. One who has been replaced and does not know it yet cannot write over
+ * what a later leader wrote. After a removal that is forgotten, and the later leader puts right what it finds.
+ */
+import { nuid } from 'nats'
+import { readEntry, remove, writeEntry } from './bucket.ts'
+import type { Bus, Clock, Log } from './bus.ts'
+import { ensureBucket } from './streams.ts'
+import { openWatched } from './watched.ts'
+
+export type Directory<T> = {
+  /** `stale`: a later leader wrote it, and nothing was changed. Throws BusError BUS_STORE_UNAVAILABLE. */
+  put(key: string, value: T, epoch: number): Promise<'stored' | 'stale'>
+  remove(key: string, epoch: number): Promise<'stored' | 'stale'>
+  /** A copy in memory; hears first of everything that there is. */
+  watch(options: {
+    onChange?: (key: string, value: T | undefined) => void
+    reconcileEveryMs: number
+    clock: Clock
+    log: Log
+  }): Promise<DirectoryCopy<T>>
+}
+
+export type DirectoryCopy<T> = {
+  get(key: string): T | undefined
+  entries(): IterableIterator<[key: string, value: T]>
+  stop(): void
+}
+
+type Document<T> = { epoch: number; value: T }
+
+// A copy that is behind for less than this hears a removal in order; after it, by comparing keys.
+const MARKER_TTL_MS = 60_000
+// Each round somebody else was faster; only leaders write.
+const ROUNDS = 20
+
+/** Makes sure of the bucket. Throws BusError BUS_STREAM_UNFIT, BUS_STORE_UNAVAILABLE. */
+export async function openDirectory<T>(bus: Bus, bucket: string): Promise<Directory<T>> {
+  const bucketOptions = { markerTtlMs: MARKER_TTL_MS }
+  await ensureBucket(bus, bucket, bucketOptions)
+
+  const write = async (
+    key: string,
+    epoch: number,
+    value: string | typeof remove,
+  ): Promise<'stored' | 'stale'> => {
+    for (let round = 0; round < ROUNDS; round++) {
+      const there = await readEntry(bus, bucket, key)
+      const isThere = there !== undefined && !there.removed
+      if (isThere && documentOf<T>(there.value).epoch > epoch) return 'stale'
+      if (!isThere && value === remove) return 'stored'
+      const written = await writeEntry(bus, bucket, key, {
+        value,
+        expectedRevision: there?.revision ?? 0,
+        write: nuid.next(),
+        ...(value === remove ? { ttlMs: MARKER_TTL_MS } : {}),
+      })
+      if (written !== 'conflict') return 'stored'
+    }
+    return 'stale'
+  }
+
+  return {
+    put: (key, value, epoch) => write(key, epoch, JSON.stringify({ epoch, value })),
+    remove: (key, epoch) => write(key, epoch, remove),
+    async watch({ onChange, ...options }) {
+      const watched = await openWatched<Document<T>>(bus, {
+        bucket,
+        ...bucketOptions,
+        ...options,
+        parse: documentOf<T>,
+        ...(onChange === undefined
+          ? {}
+          : { onChange: (key, document) => onChange(key, document?.value) }),
+      })
+      return {
+        get: (key) => watched.get(key)?.value.value,
+        *entries() {
+          for (const [key, held] of watched.entries()) yield [key, held.value.value]
+        },
+        stop: watched.stop,
+      }
+    },
+  }
+}
+
+const decoder = new TextDecoder()
+const documentOf = <T>(bytes: Uint8Array): Document<T> =>
+  JSON.parse(decoder.decode(bytes)) as Document<T>

@@ -1,0 +1,166 @@
+/**
+ * Lane: one piece of a queue, as the poller sees it that was told to read it.
+ *
+ *     acquiring ──acquired──▶ opening ──opened──▶ reading ──withdrawn──▶ draining ──drained──▶ over
+ *         ▲ │ taken              │ fenced          │ lost                                        │
+ *         │ ▼                    │                 │                                       gives it back
+ *        beaten ◀────────────────┴─────────────────┘
+ *
+ * The leasing service says who should read; who reads is who has the lease. A reader stops when its lease is lost, at the
+ * latest when it would run out unrenewed, and what it stores is fenced by the lease's epoch whatever it believes.
+ */
+import { assign, setup } from 'xstate'
+import { effect, withEffects } from './effect.ts'
+
+/** Milliseconds. */
+export type LaneInput = {
+  ttlMs: number
+  renewEveryMs: number
+  askAgainMs: number
+  /** How long what runs may go on when the lane is to be left. */
+  drainForMs: number
+}
+
+export type LaneEvent =
+  /** `tookMs`: between our asking and the answer; the lease runs from somewhere in between. */
+  | { type: 'acquired'; tookMs: number }
+  | { type: 'taken' }
+  | { type: 'opened' }
+  /** A later reader is there. */
+  | { type: 'fenced' }
+  | { type: 'renewed'; tookMs: number }
+  | { type: 'lost' }
+  /** The lease that was in the way has gone. */
+  | { type: 'vacant' }
+  /** Somebody else should read it. */
+  | { type: 'withdrawn' }
+  /** Ours again after all. */
+  | { type: 'offered' }
+  | { type: 'drained' }
+
+type Context = LaneInput & { tookMs: number }
+
+const effects = {
+  acquire: effect(),
+  renew: effect(),
+  release: effect(),
+  /** Takes over what the reader before left; ends in `opened` or `fenced`. */
+  open: effect(),
+  /** Takes nothing new and ends in `drained` when what runs has ended. */
+  drain: effect(),
+  /** Forgets what is in hand and leaves it to the next reader. */
+  close: effect(),
+}
+
+const machine = setup({
+  types: {} as { input: LaneInput; context: Context; events: LaneEvent },
+  actions: {
+    ...effects,
+    rememberTook: assign(({ event }) => ('tookMs' in event ? { tookMs: event.tookMs } : {})),
+  },
+  delays: {
+    renewEvery: ({ context }) => context.renewEveryMs,
+    // The server counts from when it stored the lease: after we asked, so that is when we count from.
+    untilRunOut: ({ context }) =>
+      Math.max(0, context.ttlMs - context.renewEveryMs - context.tookMs),
+    askAgain: ({ context }) => context.askAgainMs,
+    drainFor: ({ context }) => context.drainForMs,
+  },
+}).createMachine({
+  id: 'lane',
+  context: ({ input }) => ({ ...input, tookMs: 0 }),
+  initial: 'acquiring',
+  states: {
+    acquiring: {
+      description: 'Taking the lease.',
+      entry: 'acquire',
+      on: {
+        acquired: { target: 'leased', actions: 'rememberTook' },
+        taken: 'beaten',
+        withdrawn: 'leaving',
+      },
+    },
+    beaten: {
+      description: 'Somebody else still has the lease.',
+      on: {
+        vacant: 'acquiring',
+        withdrawn: 'over',
+        // Stored after we had given it up: nobody reads with it.
+        acquired: { actions: 'release' },
+        renewed: { actions: 'release' },
+      },
+      after: { askAgain: 'acquiring' },
+    },
+    leaving: {
+      description: 'Not wanted any more while the lease was being taken.',
+      on: {
+        acquired: { target: 'over', actions: 'release' },
+        taken: 'over',
+        offered: 'acquiring',
+      },
+    },
+    leased: {
+      description: 'The lease is ours.',
+      initial: 'opening',
+      on: {
+        lost: { target: 'beaten', actions: 'close' },
+        fenced: { target: 'beaten', actions: ['close', 'release'] },
+      },
+      states: {
+        opening: {
+          description: 'Taking over what the reader before left.',
+          entry: 'open',
+          on: {
+            opened: 'reading',
+            withdrawn: { target: '#lane.over', actions: ['close', 'release'] },
+          },
+          after: { renewEvery: { target: '#lane.beaten', actions: ['close', 'release'] } },
+        },
+        reading: {
+          description: 'Its events are worked on here.',
+          initial: 'renewing',
+          on: { withdrawn: '#lane.draining' },
+          states: {
+            renewed: {
+              description: 'The lease was stored or renewed a moment ago.',
+              after: { renewEvery: 'renewing' },
+            },
+            renewing: {
+              description: 'The lease is being renewed.',
+              entry: 'renew',
+              on: { renewed: { target: 'renewed', actions: 'rememberTook' } },
+              after: { untilRunOut: { target: '#lane.beaten', actions: 'close' } },
+            },
+          },
+        },
+      },
+    },
+    draining: {
+      description: 'Somebody else is to read it; what runs here may end first.',
+      entry: 'drain',
+      initial: 'renewing',
+      on: {
+        drained: { target: 'over', actions: ['close', 'release'] },
+        lost: { target: 'over', actions: 'close' },
+        fenced: { target: 'over', actions: ['close', 'release'] },
+      },
+      after: { drainFor: { target: 'over', actions: ['close', 'release'] } },
+      states: {
+        renewed: {
+          description: 'The lease was renewed a moment ago.',
+          after: { renewEvery: 'renewing' },
+        },
+        renewing: {
+          description: 'The lease is being renewed.',
+          entry: 'renew',
+          on: { renewed: { target: 'renewed', actions: 'rememberTook' } },
+          after: { untilRunOut: { target: '#lane.over', actions: 'close' } },
+        },
+      },
+    },
+    over: { type: 'final', description: 'Nothing of it is left here.' },
+  },
+  options: { maxIterations: 1000 },
+})
+
+export const laneMachine = withEffects(machine, effects)

@@ -1,0 +1,82 @@
+/**
+ * The leasing service: says which poller reads which lane, and takes lanes back from the dead. Several may run; one leads.
+ */
+import type { Assignment } from '../actors/lane.ts'
+import { openLeadership } from '../actors/leadership.ts'
+import { openLaneLeases } from '../actors/lease.ts'
+import { watchPeers } from '../actors/peer.ts'
+import { openDirectory } from '../bus/directory.ts'
+import { openLeases } from '../bus/leases.ts'
+import { assignmentsBucket, leasesBucket, queuesBucket } from '../bus/subjects.ts'
+import type { QueueRecord } from '../machines/queue.ts'
+import { anyHost, type Process, type Role } from './role.ts'
+
+/** A reader that drains has this much longer than it gives itself. */
+const MOVE_SLACK_MS = 5_000
+
+export async function startLeasing({
+  id,
+  bus,
+  config,
+  clock,
+  log,
+  presence,
+}: Process): Promise<Role> {
+  const leases = await openLeases<string>(bus, {
+    bucket: leasesBucket,
+    ttlMs: config.leaseTtlMs,
+    clock,
+    log,
+  })
+  const laneLeases = openLaneLeases({
+    clock,
+    log,
+    leases,
+    queues: await openDirectory<QueueRecord>(bus, queuesBucket),
+    assignments: await openDirectory<Assignment>(bus, assignmentsBucket),
+    suspect: (pollerId) => pollers.expect(pollerId),
+    reconcileMs: config.reconcileMs,
+    moveForMs: config.drainTimeoutMs + MOVE_SLACK_MS,
+  })
+  const leadership = openLeadership({
+    bus,
+    clock,
+    log,
+    leases,
+    office: 'leasing',
+    id,
+    leaseTtlMs: config.leaseTtlMs,
+    suspect: (other) => others.expect(other),
+    lead: async (epoch) => laneLeases.lead(epoch),
+    follow: laneLeases.follow,
+  })
+  const watching = { presence, clock, log, silenceMs: config.silenceMs, beatMs: config.beatMs }
+  const pollers = watchPeers({
+    ...watching,
+    role: 'poller',
+    appeared: () => laneLeases.pollersAre(pollers.ids),
+    gone: laneLeases.pollerGone,
+  })
+  const others = watchPeers({
+    ...watching,
+    role: 'leasing',
+    appeared: () => leadership.livingAre(others.ids),
+    gone: (other) => {
+      leadership.livingAre(others.ids)
+      leadership.gone(other)
+    },
+  })
+  await laneLeases.join()
+  await leadership.join()
+  return {
+    hosts: [anyHost(leadership.host), anyHost(laneLeases.host)],
+    status: () => ({ leads: leadership.isLeading, leases: laneLeases.overview() }),
+    ready: leadership.settled,
+    async stop() {
+      pollers.stop()
+      others.stop()
+      await leadership.stop()
+      laneLeases.stop()
+    },
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * The poller: reads the lanes that it is assigned, has the events in them invoked through the front ends, and tells their
+ * ends.
+ */
+import { openAttempts } from '../actors/attempt.ts'
+import { openDelivery } from '../actors/delivery.ts'
+import { openEvents } from '../actors/event.ts'
+import { type Assignment, openLanes } from '../actors/lane.ts'
+import { watchPeers } from '../actors/peer.ts'
+import { openDwell, reportRegularly } from '../actors/poller-report.ts'
+import { openQueueChoice } from '../actors/queue-choice.ts'
+import { openDirectory } from '../bus/directory.ts'
+import { ensureEvents } from '../bus/event-stream.ts'
+import { openFunctions } from '../bus/functions.ts'
+import { openLeases } from '../bus/leases.ts'
+import { sqsDelivery } from '../bus/sqs-delivery.ts'
+import { assignmentsBucket, leasesBucket, overflow, queuesBucket } from '../bus/subjects.ts'
+import type { FunctionRecord } from '../machines/function.ts'
+import type { QueueRecord } from '../machines/queue.ts'
+import { anyHost, type Process, type Role } from './role.ts'
+
+/** Packets of a lane that are in hand at the same time: what a reader keeps in memory, and gives back when it dies. */
+const MOST_PACKETS = 128
+/** Of what the server takes; nats.js knows it from the server's first words. */
+const DEFAULT_MAX_PAYLOAD_BYTES = 1_048_576
+
+export async function startPoller({
+  id,
+  bus,
+  config,
+  clock,
+  log,
+  presence,
+  newId,
+}: Process): Promise<Role> {
+  await ensureEvents(bus)
+  const copying = { reconcileEveryMs: config.reconcileMs, clock, log }
+  const functions = await openFunctions<FunctionRecord>(bus)
+  const registry = await functions.watch(copying)
+  const choice = await openQueueChoice(bus, {
+    queues: await openDirectory<QueueRecord>(bus, queuesBucket),
+    sharedQueues: config.sharedQueues,
+    reconcileMs: config.reconcileMs,
+    clock,
+    log,
+  })
+  const frontEnds = watchPeers({
+    presence,
+    role: 'front-end',
+    clock,
+    log,
+    silenceMs: config.silenceMs,
+    beatMs: config.beatMs,
+    gone: (frontEndId) => attempts.frontEndGone(frontEndId),
+  })
+  const attempts = openAttempts(bus, { frontEnds: () => frontEnds.ids })
+  const dwell = openDwell()
+  const place = { region: config.region, account: config.account }
+  const lanes = openLanes({
+    bus,
+    clock,
+    log,
+    leases: await openLeases<string>(bus, {
+      bucket: leasesBucket,
+      ttlMs: config.leaseTtlMs,
+      clock,
+      log,
+    }),
+    assignments: await openDirectory<Assignment>(bus, assignmentsBucket),
+    pollerId: id,
+    leaseTtlMs: config.leaseTtlMs,
+    drainForMs: config.drainTimeoutMs,
+    reconcileMs: config.reconcileMs,
+    mostPackets: MOST_PACKETS,
+    take: (lane, ref, functionName, event) => events.take(lane, ref, functionName, event),
+    left: (lane) => events.left(lane),
+    drain: (lane) => events.drain(lane),
+  })
+  const events = openEvents({
+    clock,
+    log,
+    lanes,
+    attempts,
+    delivery: openDelivery({ bus, place, deliverToQueue: sqsDelivery(bus, { clock, newId }) }),
+    functions: { get: (name) => registry.get(name)?.value },
+    ownQueue: choice.ownQueue,
+    overflowed: (functionName) => bus.publish(overflow(functionName)),
+    begun: dwell.begun,
+    reservationTimeoutMs: config.reservationTimeoutMs,
+    mostPackets: MOST_PACKETS,
+    maxPayloadBytes: () => bus.nats.info?.max_payload ?? DEFAULT_MAX_PAYLOAD_BYTES,
+    retryWaitsMs: [config.firstRetryMs, config.secondRetryMs],
+    backOffMs: config.eventBackOffMs,
+    longestBackOffMs: config.eventLongestBackOffMs,
+    tellForMs: config.tellForMs,
+    deadKeptMs: config.deadKeptMs,
+  })
+  await lanes.join()
+  const stopReporting = reportRegularly(bus, {
+    clock,
+    pollerId: id,
+    report: () => ({
+      lanes: [...lanes.host.instances()],
+      inHand: events.inHand(),
+      firstAttempts: dwell.summary(),
+    }),
+  })
+  let leaving: Promise<void> | undefined
+  const leave = () => {
+    leaving ??= lanes.stop()
+    return leaving
+  }
+  return {
+    hosts: [anyHost(lanes.host), anyHost(events.host), anyHost(events.flows)],
+    status: () => ({ events: events.counts, lanes: lanes.host.size }),
+    drain: leave,
+    async stop() {
+      await leave()
+      stopReporting()
+      attempts.stop()
+      frontEnds.stop()
+      choice.stop()
+      registry.stop()
+    },
+  }
+}
