@@ -11,6 +11,9 @@ import { withStateManager } from './state-manager.ts'
 /** What the state manager answers on `lambus.queues`. What it does not know is absent or null. */
 export type QueuesAnswer = { queues: Queue[] }
 
+/** While a new leader is found nobody answers; longer than that takes. */
+const ANSWER_MS = 5_000
+
 type Queue = {
   queue: string
   kind: 'shared' | 'dedicated'
@@ -40,7 +43,7 @@ export function register(program: Command): void {
   command.action(async () => {
     const options = command.optsWithGlobals<CommonOptions>()
     const { queues } = await withStateManager(options, async (ask) =>
-      (await ask(subjects.queues)).json<QueuesAnswer>(),
+      (await ask(subjects.queues, undefined, ANSWER_MS)).json<QueuesAnswer>(),
     )
     if (options.json === true) return printJson({ queues })
     if (queues.length === 0) return remark('There are no queues yet.')

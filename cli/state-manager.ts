@@ -8,7 +8,7 @@ import type { SystemFlags } from './system.ts'
 import { findSystem, natsOf } from './system.ts'
 
 /** Throws Failure for whatever is not an answer. */
-export type Ask = (subject: string, request?: object) => Promise<Msg>
+export type Ask = (subject: string, request?: object, timeoutMs?: number) => Promise<Msg>
 
 /** Longer than the state manager insists on JetStream. */
 const ANSWER_MS = 40_000
@@ -21,9 +21,9 @@ export async function withStateManager<Result>(
   // The NATS client is for this command and few others: not loaded for the rest.
   const { openCliBus } = await import('./bus-api.ts')
   const bus = await openCliBus(nats)
-  const ask: Ask = async (subject, request) => {
+  const ask: Ask = async (subject, request, timeoutMs = ANSWER_MS) => {
     const body = request === undefined ? undefined : JSON.stringify(request)
-    const answer = await bus.request(subject, body, { timeoutMs: ANSWER_MS })
+    const answer = await bus.request(subject, body, { timeoutMs })
     if (answer === 'no responders') {
       throw new Failure(
         'NO_STATE_MANAGER',
@@ -31,7 +31,7 @@ export async function withStateManager<Result>(
       )
     }
     if (answer === 'timeout') {
-      throw new Failure('NO_ANSWER', `no answer from ${nats.url} in ${ANSWER_MS / 1000} s`)
+      throw new Failure('NO_ANSWER', `no answer from ${nats.url} in ${timeoutMs / 1000} s`)
     }
     const status = answer.headers?.get('Nats-Service-Error-Code') ?? ''
     if (status === '') return answer

@@ -12,7 +12,7 @@
  * Source: lambda-semantics.md §4.2; the names' characters and lengths are those of SQS CreateQueue, SNS CreateTopic,
  * EventBridge CreateEventBus (dots and slashes too) and Lambda CreateFunction, CreateAlias.
  */
-import { isReserved } from '../../bus/subjects.ts'
+import { isDestination } from '../../bus/subjects.ts'
 
 type Located = { readonly region: string; readonly account: string }
 
@@ -40,7 +40,7 @@ const busName = /^event-bus\/([/.\w-]{1,256})$/
 /** Undefined when the ARN names nothing that can be a destination. */
 export function parseDestination(arn: string): Destination | undefined {
   const subject = natsArn.exec(arn)?.[1]
-  if (subject !== undefined) return isReserved(subject) ? undefined : { kind: 'nats', subject }
+  if (subject !== undefined) return isDestination(subject) ? { kind: 'nats', subject } : undefined
   const [, service = '', region = '', account = '', resource = ''] = awsArn.exec(arn) ?? []
   return readers[service]?.(resource, { region, account })
 }
