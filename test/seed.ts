@@ -14,3 +14,12 @@ export type Chance = (below: number) => number
 export const anyChance: fc.Arbitrary<Chance> = fc
   .infiniteStream(fc.nat(0xff_ff_ff))
   .map((stream) => (below) => (stream.next().value as number) % below)
+
+/** A chance of its own from a seed, for what plays outside a property. Source: W. Press et al., "Numerical Recipes", ranqd1. */
+export function chanceFrom(seed: number): Chance {
+  let state = seed >>> 0
+  return (below) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return Math.floor((state / 2 ** 32) * below)
+  }
+}

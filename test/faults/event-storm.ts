@@ -30,6 +30,17 @@ const staff = {
 } as const
 export type StormRole = keyof typeof staff
 
+/** Whom it may hit: all but the two that no event needs, which are there once. */
+export const everyVictim = [
+  'poller',
+  'front-end',
+  'worker',
+  'worker-manager',
+  'leasing',
+  'state-manager',
+  'nats-server',
+] as const
+
 export type Storm = {
   nats: TestServer
   bus: Bus

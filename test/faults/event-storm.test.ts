@@ -1,0 +1,34 @@
+/**
+ * A storm of kills over asynchronous events, seeded; the long one is `npm run campaign -- events`.
+ *
+ * Promise (DESIGN §6): once 202 was answered, exactly one end, and none lost, across kill -9 of any process.
+ */
+import { expect, test } from 'vitest'
+import { chanceFrom } from '../seed.ts'
+import { everyVictim, failingHandler, rage, startStorm } from './event-storm.ts'
+
+const seed = Number(process.env['SEED'] || Math.floor(Math.random() * 2 ** 32))
+
+test(`every event ends once, whoever is killed (SEED=${seed})`, async () => {
+  const storm = await startStorm()
+  try {
+    await storm.deploy('fails', failingHandler(0.1))
+    await storm.tell('fails', 'ok', 'bad')
+    const tally = await rage(storm, {
+      functionName: 'fails',
+      events: 2_000,
+      seconds: 15,
+      killEveryMs: 1_000,
+      chance: chanceFrom(seed),
+      victims: everyVictim,
+      say: console.log,
+    })
+    console.log(
+      `SEED=${seed}: ${tally.accepted} accepted, ${tally.unknown} unknown, ${tally.succeeded} succeeded, ${tally.failed} failed, ${tally.attempts} attempts, of which ${tally.doubledSuccesses} had succeeded before`,
+    )
+    expect(tally).toMatchObject({ lost: [], doubled: [] })
+    expect(tally.accepted).toBeGreaterThan(1_500)
+  } finally {
+    await storm.stop()
+  }
+}, 240_000)
