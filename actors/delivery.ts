@@ -219,7 +219,7 @@ async function invoke(
   }
   const answer = await askUntilHeard(bus, asked)
   if (answer === 'no responders') return { undeliverable: 'there is no front end', mayPass: true }
-  if (answer === 'timeout') return { undeliverable: 'no front end answered', mayPass: true }
+  if (typeof answer === 'string') return { undeliverable: 'no front end answered', mayPass: true }
   const error = serviceError(answer)
   return error === undefined
     ? 'delivered'

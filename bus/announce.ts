@@ -4,10 +4,11 @@
  *     a stream takes the subject            it answers: stored, or why not
  *     only subscribers                      nobody answers, and the server was there all the time: they have it
  *     nobody                                the server says so at once
+ *     we may not publish there              the server says so, though not in an answer
  *     the link broke, or the server hangs   nothing is known: it is said again
  *
  * So a message may be heard twice by subscribers; a stream knows it by its `Nats-Msg-Id` and stores it once.
- * Source: NATS docs, "Request-Reply" (no responders), "JetStream publish"; all four in test/bus/announce.test.ts.
+ * Source: NATS docs, "Request-Reply" (no responders), "JetStream publish"; all of it in test/bus/announce.test.ts.
  */
 import type { Bus, Msg, Outcome } from './bus.ts'
 import { sentHeaders } from './sent-headers.ts'
@@ -26,20 +27,26 @@ export type Announcement = {
 export type Announced = 'heard' | 'nobody' | { refused: string; passing: boolean }
 
 const PAUSE_MS = 200
+// An administrator can change it while all of us run.
+const denied = 'the NATS server denies us the permission to publish there'
 
 /** Throws BusError BUS_CLOSED, BUS_PAYLOAD_TOO_LARGE, BUS_BAD_SUBJECT. */
 export async function announce(bus: Bus, announcement: Announcement): Promise<Announced> {
   const outcome = await askUntilHeard(bus, announcement)
   if (outcome === 'no responders') return 'nobody'
   if (outcome === 'timeout') return 'heard'
+  if (outcome === 'denied') return { refused: denied, passing: true }
   return serviceError(outcome) ?? storeError(outcome) ?? 'heard'
 }
 
 /**
  * `no responders`: nobody listened for as long as there was patience. `timeout`: the server passed the message on, and
- * nobody answered. Throws as `announce` does.
+ * nobody answered. `denied`: it did not pass it on. Throws as `announce` does.
  */
-export async function askUntilHeard(bus: Bus, announcement: Announcement): Promise<Outcome> {
+export async function askUntilHeard(
+  bus: Bus,
+  announcement: Announcement,
+): Promise<Outcome | 'denied'> {
   const deadline = performance.now() + announcement.patienceMs
   for (;;) {
     await bus.ready()
@@ -53,18 +60,27 @@ export async function askUntilHeard(bus: Bus, announcement: Announcement): Promi
 async function askOverOneLink(
   bus: Bus,
   { subject, body, headers, waitMs }: Announcement,
-): Promise<Outcome | 'link broke'> {
+): Promise<Outcome | 'denied' | 'link broke'> {
   let isBroken = !bus.up
+  let isDenied = false
   const forget = bus.onReconnect(() => {
     isBroken = true
+  })
+  const forgetDenials = bus.onDenied((refused) => {
+    isDenied ||= refused === subject
   })
   try {
     const options = { headers: sentHeaders(...Object.entries(headers)), timeoutMs: waitMs }
     const outcome = await bus.request(subject, body, options)
     if (outcome !== 'timeout') return outcome
-    return (await serverIsThere(bus)) && bus.up && !isBroken ? outcome : 'link broke'
+    const wasThere = (await serverIsThere(bus)) && bus.up && !isBroken
+    // A refusal that came with that answer is heard in this turn.
+    await new Promise((resolve) => setImmediate(resolve))
+    if (isDenied) return 'denied'
+    return wasThere ? outcome : 'link broke'
   } finally {
     forget()
+    forgetDenials()
   }
 }
 

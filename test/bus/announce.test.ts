@@ -1,6 +1,6 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { DiscardPolicy, type StreamConfig } from '@nats-io/jetstream'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { announce } from '../../bus/announce.ts'
 import type { Bus } from '../../bus/bus.ts'
 import { openBus } from '../../bus/connection.ts'
@@ -101,4 +101,19 @@ test('a closed bus says nothing', async () => {
   const own = await openBus({ servers: server.url, role: 'test', id: 'closed' })
   await own.close()
   await expect(say('x.y', { on: own })).rejects.toMatchObject({ code: 'BUS_CLOSED' })
+})
+
+test('a subject that we may not publish to has heard nothing, though the server stays silent', async () => {
+  const closed = await startNatsServer({
+    conf: 'authorization { user: u, password: p, permissions { publish: "open.>" } }',
+  })
+  onTestFinished(() => closed.stop())
+  const credentials = { user: 'u', password: 'p' }
+  const on = await openBus({ servers: closed.url, role: 'test', id: 'denied', ...credentials })
+  onTestFinished(() => on.close())
+  expect(await say('shut.a', { on })).toEqual({
+    refused: 'the NATS server denies us the permission to publish there',
+    passing: true,
+  })
+  expect(await say('open.a', { on })).toBe('nobody')
 })
