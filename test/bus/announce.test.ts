@@ -105,7 +105,7 @@ test('a closed bus says nothing', async () => {
 
 test('a subject that we may not publish to has heard nothing, though the server stays silent', async () => {
   const closed = await startNatsServer({
-    conf: 'authorization { user: u, password: p, permissions { publish: "open.>" } }',
+    conf: 'authorization { users: [{ user: u, password: p, permissions { publish: "open.>" } }] }',
   })
   onTestFinished(() => closed.stop())
   const credentials = { user: 'u', password: 'p' }
