@@ -56,3 +56,18 @@ test('every code in the log of the doors and the control plane', () => {
   )
   expect(codesUnder('In the log').sort()).toEqual([...new Set(logged)].sort())
 })
+
+test('every code that is logged about events', () => {
+  const files = [
+    ...['acceptance', 'attempt', 'attempt-door', 'event', 'flow', 'lane', 'lease', 'queue'].map(
+      (noun) => `actors/${noun}.ts`,
+    ),
+    ...['event-packet', 'event-stream', 'event-writer', 'lane', 'lane-ledger'].map(
+      (noun) => `bus/${noun}.ts`,
+    ),
+  ]
+  const logged = files.flatMap((path) =>
+    [...read(path).matchAll(/code: '([A-Z_]+)'/g)].map(([, code]) => code),
+  )
+  expect(codesUnder('About events').sort()).toEqual([...new Set(logged)].sort())
+})
