@@ -102,6 +102,9 @@ type InHand = {
   /** Who could not be told. */
   untold: Telling['to']
   how: 'well' | 'badly' | 'throttled'
+  /** When its attempt began, by the monotonic clock, and how long it took. */
+  begunAtMs: number
+  tookMs: number
 }
 
 /** AWS's defaults: Lambda API, PutFunctionEventInvokeConfig. */
@@ -109,7 +112,7 @@ const mostRetries = 2
 const mostAgeSeconds = 21_600
 const LATEST = '$LATEST'
 /** A function in a lane that it shares: at first, at most, and how many wait before the rest is set aside. */
-const sharedFlow: FlowInput = { limit: 4, mostRunning: 16, mostWaiting: 64, growEveryMs: 1_000 }
+const sharedFlow: FlowInput = { limit: 2, mostRunning: 16, mostWaiting: 64, growEveryMs: 1_000 }
 /** In a queue of its own it may have what the account has; the pools say how much that is. */
 const ownFlow: FlowInput = {
   limit: 4,
@@ -260,9 +263,9 @@ export function openEvents(binding: EventsBinding): Events {
       },
     },
     ended: (id) => {
-      const { lane, functionName, how, event } = taken(id)
+      const { lane, functionName, how, tookMs, event } = taken(id)
       inHand.delete(id)
-      if (event.telling === undefined) flows.ended(lane, functionName, how)
+      if (event.telling === undefined) flows.ended(lane, functionName, how, tookMs)
       if (draining.has(lane)) tellIfEmpty(lane)
     },
   })
@@ -273,6 +276,7 @@ export function openEvents(binding: EventsBinding): Events {
     const { record } = configOf(functionName, event.qualifier)
     const timeoutMs = (record?.serving?.settings.timeoutSeconds ?? 0) * 1000 || longestTimeoutMs
     counts.attempts++
+    it.begunAtMs = clock.monotonicMs()
     if (event.attempts === 0 && event.putOff === 0) {
       binding.begun(functionName, clock.nowMs() - event.acceptedAtMs)
     }
@@ -291,6 +295,7 @@ export function openEvents(binding: EventsBinding): Events {
   const attemptEnded = (id: string, it: InHand, attempted: Attempted): void => {
     const outcome = outcomeOf(attempted)
     it.how = howOf(outcome)
+    it.tookMs = clock.monotonicMs() - it.begunAtMs
     it.attempted = lastOf(attempted)
     if (outcome === 'succeeded') counts.succeeded++
     else if (outcome === 'failed') counts.failed++
@@ -387,8 +392,17 @@ export function openEvents(binding: EventsBinding): Events {
     counts,
     take(lane, ref, functionName, event) {
       const id = `${lane}/${ref.sequence}/${ref.index}`
-      const how = 'badly' as const
-      inHand.set(id, { lane, ref, functionName, event, attempted: undefined, untold: [], how })
+      inHand.set(id, {
+        lane,
+        ref,
+        functionName,
+        event,
+        attempted: undefined,
+        untold: [],
+        how: 'badly',
+        begunAtMs: 0,
+        tookMs: 0,
+      })
       events.start(id, {
         isTelling: event.telling !== undefined,
         acceptedAtMs: event.acceptedAtMs,

@@ -9,7 +9,12 @@ export type Flows = {
   host: Host<typeof flowMachine>
   /** An event is there. `isDiverted`: nothing more of its function should wait in this lane. */
   arrived(lane: string, functionName: string, event: string, isDiverted: boolean): void
-  ended(lane: string, functionName: string, how: 'well' | 'badly' | 'throttled'): void
+  ended(
+    lane: string,
+    functionName: string,
+    how: 'well' | 'badly' | 'throttled',
+    tookMs: number,
+  ): void
   /** Forgets a lane with all that waits in it. */
   left(lane: string): void
 }
@@ -30,7 +35,7 @@ const functionOf = (key: string) => key.slice(key.indexOf('/') + 1)
 export function openFlows(binding: FlowsBinding): Flows {
   const { clock, log } = binding
   /** What waits, oldest first; what has begun is taken off the front. */
-  const lines = new Map<string, string[]>()
+  const lines = new Map<string, { event: string; sinceMs: number }[]>()
 
   const flows = host(flowMachine, {
     clock,
@@ -38,11 +43,12 @@ export function openFlows(binding: FlowsBinding): Flows {
     duties: {
       beginNext: (_, key) => {
         const next = lines.get(key)?.shift()
-        if (next !== undefined) binding.begin(next)
+        if (next !== undefined) binding.begin(next.event)
       },
       setAside: ({ count }, key) => {
         const line = lines.get(key) ?? []
-        binding.setAside(laneOf(key), functionOf(key), line.splice(line.length - count, count))
+        const some = line.splice(line.length - count, count).map(({ event }) => event)
+        binding.setAside(laneOf(key), functionOf(key), some)
       },
     },
   })
@@ -61,12 +67,15 @@ export function openFlows(binding: FlowsBinding): Flows {
         flows.start(key, binding.inputFor(lane, functionName))
       }
       divert(key, isDiverted)
-      lines.get(key)?.push(event)
+      lines.get(key)?.push({ event, sinceMs: clock.monotonicMs() })
       flows.send(key, { type: 'arrived' })
     },
-    ended(lane, functionName, how) {
+    ended(lane, functionName, how, tookMs) {
       const key = keyOf(lane, functionName)
-      if (flows.snapshot(key) !== undefined) flows.send(key, { type: 'ended', how })
+      if (flows.snapshot(key) === undefined) return
+      const [oldest] = lines.get(key) ?? []
+      const lineMs = oldest === undefined ? 0 : clock.monotonicMs() - oldest.sinceMs
+      flows.send(key, { type: 'ended', how, tookMs, lineMs })
     },
     left(lane) {
       for (const key of [...flows.instances()]) {

@@ -31,11 +31,6 @@ export type Bus = {
   ready(): Promise<void>
   /** Calls back each time the link has come back: the moment to restart watches from their last revision + 1. */
   onReconnect(listener: () => void): () => void
-  /**
-   * Calls back each time the server refuses what was published to a subject, because this user may not. It says so before
-   * it answers whatever was asked afterwards; who published is told nothing else.
-   */
-  onDenied(listener: (subject: string) => void): () => void
 
   publish(subject: string, payload?: Uint8Array | string, options?: PublishOptions): void
   subscribe(

@@ -88,7 +88,6 @@ export async function openBus(options: BusOptions): Promise<Bus> {
     },
     ready: gate.ready,
     onReconnect: gate.onReconnect,
-    onDenied: gate.onDenied,
     publish,
     subscribe(subject, hear, { queue } = {}) {
       try {

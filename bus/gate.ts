@@ -13,7 +13,6 @@ export type Gate = {
   readonly up: boolean
   ready(): Promise<void>
   onReconnect(listener: () => void): () => void
-  onDenied(listener: (subject: string) => void): () => void
   /** Notes a message that was not sent because the link is down. */
   dropped(subject: string): void
   close(): void
@@ -27,7 +26,6 @@ export function openGate(nats: NatsConnection, log: Log): Gate {
   let droppedMessages = 0
   const waiting: PromiseWithResolvers<void>[] = []
   const listeners = new Set<() => void>()
-  const denialListeners = new Set<(subject: string) => void>()
   const denials = new Set<string>()
   let lastServerError = ''
 
@@ -56,7 +54,6 @@ export function openGate(nats: NatsConnection, log: Log): Gate {
       return
     }
     const { operation, subject, queue } = error
-    if (operation === 'publish') for (const listener of [...denialListeners]) listener(subject)
     const denial = `${operation} ${subject} ${queue ?? ''}`
     if (denials.has(denial)) return
     if (denials.size >= REMEMBERED_DENIALS) denials.clear()
@@ -98,10 +95,6 @@ export function openGate(nats: NatsConnection, log: Log): Gate {
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
-    onDenied(listener) {
-      denialListeners.add(listener)
-      return () => denialListeners.delete(listener)
-    },
     dropped(subject) {
       droppedMessages += 1
       if (droppedMessages > 1 || nats.isClosed()) return
@@ -114,7 +107,6 @@ export function openGate(nats: NatsConnection, log: Log): Gate {
       up = false
       for (const waiter of waiting.splice(0)) waiter.reject(closed())
       listeners.clear()
-      denialListeners.clear()
     },
   }
 }

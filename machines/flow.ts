@@ -5,9 +5,11 @@
  *       arrived: begins · waits · is set aside
  *
  * A slow function must not keep the others of its lane waiting: of each only so many run and so many wait here, and the
- * rest is set aside into a queue of the function's own. How many may run is found out as TCP does it: one more with each
- * success while all places are taken, and one more each second; half as many when the function is throttled.
- * Source: V. Jacobson, "Congestion Avoidance and Control" (1988).
+ * rest is set aside into a queue of the function's own. How many may run is found out as TCP Vegas does it: one more while
+ * others wait noticeably and an attempt takes hardly longer than the quickest did, one less when it takes far longer, because
+ * then more at a time only wait for each other; half as many when the function is throttled. And one more now and then,
+ * lest a function that takes a minute stay where it began.
+ * Source: L. Brakmo, L. Peterson, "TCP Vegas" (1995); V. Jacobson, "Congestion Avoidance and Control" (1988).
  */
 import { assign, setup } from 'xstate'
 import { effect, withEffects } from './effect.ts'
@@ -24,12 +26,32 @@ export type FlowInput = {
 export type FlowEvent =
   | { type: 'arrived' }
   /** One that ran has ended, or is put off. */
-  | { type: 'ended'; how: 'well' | 'badly' | 'throttled' }
+  | {
+      type: 'ended'
+      how: 'well' | 'badly' | 'throttled'
+      tookMs: number
+      /** How long the oldest has waited for its turn; 0: none does. */
+      lineMs: number
+    }
   /** The function has a queue of its own elsewhere, or the lane is crowded: nothing more waits here. */
   | { type: 'divert' }
   | { type: 'admit' }
 
-type Context = FlowInput & { running: number; waiting: number; isDiverted: boolean }
+type Context = FlowInput & {
+  running: number
+  waiting: number
+  isDiverted: boolean
+  /** Of an attempt, lately: it is forgotten by and by. */
+  quickestMs: number
+}
+
+/** Hardly longer than the quickest: up to this many times, and so much more, which is what a busy machine adds to anything. */
+const QUICK = { times: 2, moreMs: 1 }
+const SLOW = { times: 4, moreMs: 10 }
+/** A wait that nobody notices is no reason for another sandbox. */
+const NOTICEABLE_MS = 20
+/** The quickest counts for less with each that was slower. */
+const FORGETTING = 1.001
 
 const effects = {
   /** The oldest that waits has its turn. */
@@ -48,7 +70,13 @@ const base = setup({
       running: context.running + 1,
       waiting: context.waiting - 1,
     })),
-    leave: assign(({ context }) => ({ running: context.running - 1 })),
+    leave: assign(({ context, event }) => ({
+      running: context.running - 1,
+      ...(event.type === 'ended' && event.how === 'well'
+        ? { quickestMs: Math.min(event.tookMs, context.quickestMs * FORGETTING) }
+        : {}),
+    })),
+    shrink: assign(({ context }) => ({ limit: Math.max(1, context.limit - 1) })),
     grow: assign(({ context }) => ({ limit: Math.min(context.limit + 1, context.mostRunning) })),
     halve: assign(({ context }) => ({ limit: Math.max(1, Math.floor(context.limit / 2)) })),
     forgetWaiting: assign({ waiting: 0 }),
@@ -59,7 +87,15 @@ const base = setup({
     hasRoom: ({ context }) => context.running < context.limit,
     mayWait: ({ context }) => !context.isDiverted && context.waiting < context.mostWaiting,
     isThrottled: ({ event }) => event.type === 'ended' && event.how === 'throttled',
-    hasEndedWell: ({ event }) => event.type === 'ended' && event.how === 'well',
+    wasQuick: ({ context, event }) =>
+      event.type === 'ended' &&
+      event.how === 'well' &&
+      event.lineMs >= NOTICEABLE_MS &&
+      event.tookMs <= context.quickestMs * QUICK.times + QUICK.moreMs,
+    wasSlow: ({ context, event }) =>
+      event.type === 'ended' &&
+      event.how === 'well' &&
+      event.tookMs > context.quickestMs * SLOW.times + SLOW.moreMs,
     isFull: ({ context }) => context.running >= context.limit,
     mayBegin: ({ context }) => context.waiting > 0 && context.running < context.limit,
   },
@@ -79,7 +115,13 @@ const machine = base
   })
   .createMachine({
     id: 'flow',
-    context: ({ input }) => ({ ...input, running: 0, waiting: 0, isDiverted: false }),
+    context: ({ input }) => ({
+      ...input,
+      running: 0,
+      waiting: 0,
+      isDiverted: false,
+      quickestMs: Number.MAX_VALUE,
+    }),
     initial: 'open',
     on: {
       divert: { actions: ['setAsideWaiting', 'forgetWaiting', 'noteDiverted'] },
@@ -103,7 +145,8 @@ const machine = base
           arrived: [{ guard: 'mayWait', actions: 'queueUp' }, { actions: 'setAsideNewest' }],
           ended: [
             { guard: 'isThrottled', target: 'open', actions: ['leave', 'halve'] },
-            { guard: 'hasEndedWell', target: 'open', actions: ['leave', 'grow'] },
+            { guard: 'wasQuick', target: 'open', actions: ['leave', 'grow'] },
+            { guard: 'wasSlow', target: 'open', actions: ['leave', 'shrink'] },
             { target: 'open', actions: 'leave' },
           ],
         },

@@ -26,6 +26,9 @@ const fields: Record<string, fc.Arbitrary<unknown>> = {
   seat,
   seats: fc.array(seat, { maxLength: 2 }),
   count: fc.nat(3),
+  limit: fc.nat(4),
+  elsewhere: fc.nat(2),
+  cap: fc.option(fc.nat(3), { nil: undefined }),
   keep: fc.nat(3),
   owner: id('s'),
   audit: fc.nat(3),
@@ -101,6 +104,8 @@ const inputs: [HostedMachine, unknown][] = [
     {
       prefix: 's1',
       limit: 3,
+      elsewhere: 0,
+      reason: 'limit',
       keepAliveMs: 600_000,
       graceMs: 50,
       roomAgainMs: 500,
@@ -109,7 +114,7 @@ const inputs: [HostedMachine, unknown][] = [
       ],
     },
   ],
-  [reservationsMachine, { askAgainMs: 200, quickMs: 25 }],
+  [reservationsMachine, { askAgainMs: 200, quickMs: 25, cap: undefined }],
   [sandboxMachine, { initTimeoutMs: 10_000, invokeTimeoutMs: 3_000, exitTimeoutMs: 2_000 }],
   [workerMachine, { memoryMb: 512, startsAtOnce: 2 }],
 ]

@@ -59,9 +59,17 @@ test('every code in the log of the doors and the control plane', () => {
 
 test('every code that is logged about events', () => {
   const files = [
-    ...['acceptance', 'attempt', 'attempt-door', 'event', 'flow', 'lane', 'lease', 'queue'].map(
-      (noun) => `actors/${noun}.ts`,
-    ),
+    ...[
+      'acceptance',
+      'attempt',
+      'attempt-door',
+      'event',
+      'flow',
+      'lane',
+      'lease',
+      'queue',
+      'event-desk',
+    ].map((noun) => `actors/${noun}.ts`),
     ...['event-packet', 'event-stream', 'event-writer', 'lane', 'lane-ledger'].map(
       (noun) => `bus/${noun}.ts`,
     ),
