@@ -391,8 +391,10 @@ test('front ends, pollers and state managers hear what they say to each other', 
   )
   if (frontEnd === undefined || poller === undefined || manager === undefined) return
   frontEnd.subscribe(subjects.attempt('f1'), (message) => void message.respond('{}'))
+  frontEnd.subscribe(subjects.anyInvoke, (message) => void message.respond('{}'))
   await frontEnd.nats.flush()
   expect(typeof (await poller.request(subjects.attempt('f1'), '{}'))).toBe('object')
+  expect(typeof (await poller.request(subjects.invoke('f'), '{}'))).toBe('object')
 
   const heard: string[] = []
   const hear = ({ subject }: { subject: string }) => void heard.push(subject)
