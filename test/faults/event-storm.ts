@@ -105,7 +105,16 @@ export async function startStorm(counts: Partial<Record<StormRole, number>> = {}
       if (victim === undefined) return
       running.delete(victim)
       await victim.process.kill(signal)
-      await start(role)
+      // NATS may be down at this very moment: whoever starts a process tries again.
+      for (let tries = 0; ; tries++) {
+        try {
+          await start(role)
+          return
+        } catch (error) {
+          if (tries === 5) throw error
+          await wait(500)
+        }
+      }
     },
     async deploy(name, code) {
       writeFileSync(logOf(name), '')
