@@ -50,14 +50,16 @@ afterAll(async () => {
   rmSync(dataDir, { recursive: true, force: true })
 })
 
-/** An operation of SQS, over NATS. */
-async function sqs<Answer>(operation: string, input: object): Promise<Answer> {
-  const subject = `lambus.sqs.api.${operation}`
+async function ask<Answer>(subject: string, input: object): Promise<Answer> {
   const answer = await people.request(subject, JSON.stringify(input), { timeoutMs: 30_000 })
-  if (typeof answer === 'string') throw new Error(`${operation}: ${answer}`)
+  if (typeof answer === 'string') throw new Error(`${subject}: ${answer}`)
   expect(answer.headers?.get('Nats-Service-Error') ?? '').toBe('')
   return answer.json<Answer>()
 }
+
+/** An operation of SQS, over NATS. */
+const sqs = <Answer>(operation: string, input: object): Promise<Answer> =>
+  ask(`lambus.sqs.api.${operation}`, input)
 
 async function nextRecord(): Promise<object> {
   const asked = { QueueUrl: 'failed', WaitTimeSeconds: 20 }
@@ -113,6 +115,21 @@ test('an event is invoked, one that fails is tried again, and how it ended is to
     requestPayload: { n: 2 },
     responsePayload: { errorMessage: 'asked to' },
   })
+  expect(denials()).toEqual([])
+}, 60_000)
+
+test('an event whose end nobody wanted to hear of is found, and put back', async () => {
+  const lambda = lambdaClient(running.get('front-end')?.http ?? '')
+  await deploy(lambda, 'g', 'export const handler = () => { throw new Error("always") }')
+  people.publish('lambus.invoke.g', '{}')
+  const find = async () => {
+    const asked = { state: 'dead', functionName: 'g' }
+    return (await ask<{ events: { requestId: string }[] }>('lambus.queues.events', asked)).events
+  }
+  await vi.waitUntil(async () => (await find()).length === 1, 10_000)
+  const requestIds = (await find()).map(({ requestId }) => requestId)
+  const put = await ask<{ redriven: string[] }>('lambus.queues.redrive', { requestIds })
+  expect(put.redriven).toEqual(requestIds)
   expect(denials()).toEqual([])
 }, 60_000)
 
