@@ -13,7 +13,13 @@
  * always`: some thousand messages a second).
  * Source: reference nats.md §0.8, §0.10, §2.10, §3 (layouts).
  */
-import { AckPolicy, JetStreamApiError, RetentionPolicy, StorageType } from '@nats-io/jetstream'
+import {
+  AckPolicy,
+  JetStreamApiCodes,
+  JetStreamApiError,
+  RetentionPolicy,
+  StorageType,
+} from '@nats-io/jetstream'
 import { nanos } from 'nats'
 import { readEntry, remove } from './bucket.ts'
 import type { Bus, Clock, Log } from './bus.ts'
@@ -213,8 +219,14 @@ export async function readQueue(
   patienceMs?: number,
 ): Promise<QueueRecord | undefined> {
   if (!isQueueName(name)) return undefined
-  const entry = await readEntry(bus, sqsBucket, name, patienceMs)
-  return entry === undefined || entry.removed ? undefined : readRecord(entry.value)
+  try {
+    const entry = await readEntry(bus, sqsBucket, name, patienceMs)
+    return entry === undefined || entry.removed ? undefined : readRecord(entry.value)
+  } catch (error) {
+    // No front end has run here yet.
+    if (isApiError(error, JetStreamApiCodes.StreamNotFound)) return undefined
+    throw error
+  }
 }
 
 function openConsumers(bus: Bus) {

@@ -31,8 +31,11 @@ function has(command: string, args: string[]): boolean {
     return false
   }
 }
-const hasBoto3 = has('python3', ['-c', 'import boto3'])
-const hasCli = has('aws', ['--version'])
+/** What is first on the path, and what the system brings: they may speak different protocols. */
+const pythons = ['python3', '/usr/bin/python3'].filter((python) =>
+  has(python, ['-c', 'import boto3']),
+)
+const clis = ['aws', '/usr/bin/aws'].filter((cli) => has(cli, ['--version']))
 
 const run = promisify(execFile)
 const environment = () => ({
@@ -114,15 +117,25 @@ told['wrong secret'] = error(boto3.client('sqs', endpoint_url='${url}', aws_secr
 told['wrong key'] = error(boto3.client('sqs', endpoint_url='${url}', aws_secret_access_key='test', aws_access_key_id='no').list_queues)[:2]
 told['resource'] = boto3.resource('sqs', endpoint_url='${url}').get_queue_by_name(QueueName='py').url == queue
 client.delete_queue(QueueUrl=queue)
+client.delete_queue(QueueUrl=dead)
 print(json.dumps(told))
 `
 
-test.skipIf(!hasBoto3)(
-  'boto3 goes through the life of a queue and its messages',
+test('whoever speaks Query and has not signed is refused in XML', async () => {
+  const body = new URLSearchParams({ Action: 'ListQueues', Version: '2012-11-05' })
+  const answer = await fetch(here.url, { method: 'POST', body })
+  expect([answer.status, answer.headers.get('content-type')]).toEqual([403, 'text/xml'])
+  expect(await answer.text()).toMatch(
+    /^<\?xml version="1\.0"\?><ErrorResponse xmlns="http:\/\/queue\.amazonaws\.com\/doc\/2012-11-05\/"><Error><Type>Sender<\/Type><Code>MissingAuthenticationToken<\/Code>/,
+  )
+})
+
+test.each(pythons)(
+  'boto3 of %s goes through the life of a queue and its messages',
   { timeout: 60_000 },
-  async () => {
+  async (python) => {
     writeFileSync(join(dir, 'life.py'), script(here.url))
-    const { stdout } = await run('python3', ['life.py'], { env: environment(), cwd: dir })
+    const { stdout } = await run(python, ['life.py'], { env: environment(), cwd: dir })
     const told = JSON.parse(stdout)
     // Both sentences are AWS's; which one depends on the protocol that this botocore speaks.
     const noQueue = /^The specified queue does not exist(\.| for this wsdl version\.)$/
@@ -184,12 +197,12 @@ test.skipIf(!hasBoto3)(
   },
 )
 
-test.skipIf(!hasCli)(
-  'the AWS CLI sends, receives and deletes a message',
+test.each(clis)(
+  '%s, the AWS CLI, sends, receives and deletes a message',
   { timeout: 60_000 },
-  async () => {
+  async (cli) => {
     const aws = async (...args: string[]) => {
-      const { stdout } = await run('aws', ['sqs', ...args, '--endpoint-url', here.url], {
+      const { stdout } = await run(cli, ['sqs', ...args, '--endpoint-url', here.url], {
         env: environment(),
         cwd: dir,
       })

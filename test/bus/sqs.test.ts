@@ -9,12 +9,7 @@ import { openBus } from '../../bus/connection.ts'
 import { type SqsDelivery, sqsDelivery } from '../../bus/sqs-delivery.ts'
 import { messageExists, removeMessage, storeMessage } from '../../bus/sqs-message.ts'
 import { type MoveTask, openSqsMoves } from '../../bus/sqs-moves.ts'
-import {
-  ensureSqsStream,
-  openSqsQueues,
-  type QueueRecord,
-  type SqsQueues,
-} from '../../bus/sqs-queues.ts'
+import { openSqsQueues, type QueueRecord, type SqsQueues } from '../../bus/sqs-queues.ts'
 import { makeVisibleIn, receive } from '../../bus/sqs-receive.ts'
 import { sqsBucket, sqsConsumer, sqsStream } from '../../bus/subjects.ts'
 import { systemClock as clock } from '../../edges/clock.ts'
@@ -258,9 +253,15 @@ describe('a delivery from outside', () => {
     expect(await deliver({}, 500)).toBe('unavailable')
   })
 
-  test('needs nobody who has opened the queues', async () => {
-    await ensureSqsStream(bus)
-    expect(await deliver()).toBe('no such queue')
+  test('finds no queue where no front end has ever run', async () => {
+    const fresh = await startNatsServer()
+    const alone = await openBus({ servers: fresh.url, role: 'poller', id: 'p' })
+    onTestFinished(async () => {
+      await alone.close()
+      await fresh.stop()
+    })
+    const delivered = { queueName: 'q', body: 'dead', deduplicationId: 'd' }
+    expect(await sqsDelivery(alone, { clock, newId: randomUUID })(delivered)).toBe('no such queue')
   })
 })
 

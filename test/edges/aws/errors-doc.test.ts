@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { awsErrors } from '../../../edges/aws/errors.ts'
+import { sqsErrors } from '../../../edges/aws/sqs-errors.ts'
 
 const read = (path: string) => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8')
 const doc = read('docs/errors.md')
@@ -30,6 +31,16 @@ test('every AWS error, with its status, its body and when it comes', () => {
     return [code, String(status), `\`{${members.join(',')}}\``, when]
   })
   expect(rowsUnder('To callers')).toEqual(rows)
+})
+
+test("every error of SQS's, with its codes, its status and when it comes", () => {
+  const rows = Object.entries(sqsErrors).map(([shape, { queryCode, status, when }]) => [
+    shape,
+    queryCode,
+    String(status),
+    when,
+  ])
+  expect(rowsUnder("SQS's own errors")).toEqual(rows)
 })
 
 test.each([
