@@ -141,6 +141,10 @@ export async function openSqsQueues(
     return changed
   }
 
+  // What is no name of a queue is no key either.
+  const read = async (name: string) =>
+    isQueueName(name) ? (await watched.read(name))?.value : undefined
+
   const empty = async ({ name, incarnation }: QueueRecord) => {
     const subjects = [sqsDelayedOf(name, incarnation), sqsQueue(name, incarnation)]
     for (const filter of subjects) await purgeSubject(bus, filter)
@@ -148,11 +152,9 @@ export async function openSqsQueues(
 
   return {
     async find(name) {
-      return watched.get(name)?.value ?? (await watched.read(name))?.value
+      return watched.get(name)?.value ?? (await read(name))
     },
-    async read(name) {
-      return (await watched.read(name))?.value
-    },
+    read,
     async create(record) {
       const { before } = await settle(record.name, (there) =>
         there === undefined ? record : undefined,

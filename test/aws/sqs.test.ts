@@ -246,6 +246,14 @@ describe('queues', () => {
 
   test('of another account, or at no address, are not here', async () => {
     expect((await refusal(send(`${here.url}/111111111111/q`, 'x')))[0]).toBe('QueueDoesNotExist')
+    for (const name of ['a.b', 'a b', '*', 'x'.repeat(99)]) {
+      expect((await refusal(send(`${here.url}/000000000000/${name}`, 'x')))[0]).toBe(
+        'QueueDoesNotExist',
+      )
+      expect((await refusal(client.send(new GetQueueUrlCommand({ QueueName: name }))))[0]).toBe(
+        'QueueDoesNotExist',
+      )
+    }
     expect(await refusal(send(`${here.url}/a/b/c`, 'x'))).toEqual([
       'InvalidAddress',
       'InvalidAddress',
@@ -941,6 +949,23 @@ describe('dead letters', () => {
     expect((await tasksOf(dead))[0]?.ApproximateNumberOfMessagesMoved).toBeLessThan(7)
   })
 
+  test('are moved on by another front end when the first one ends', {
+    timeout: 30_000,
+  }, async () => {
+    const { source, dead } = await makePair()
+    for (let count = 0; count < 5; count++) await bury(source, `${count}`)
+    const other = await startSqsFrontEnd(here.server.url, 'f4')
+    const begin = { SourceArn: arnOf(nameOf(dead)), MaxNumberOfMessagesPerSecond: 2 }
+    await other.client.send(new StartMessageMoveTaskCommand(begin))
+    await wait(600)
+    await other.stop()
+    await expect
+      .poll(async () => (await tasksOf(dead))[0], { timeout: 15_000 })
+      .toMatchObject({ Status: 'COMPLETED', ApproximateNumberOfMessagesMoved: 5 })
+    expect(await countsOf(source)).toBe('5 0 0')
+    expect(await countsOf(dead)).toBe('0 0 0')
+  })
+
   test('are not moved without knowing where to', async () => {
     const { dead } = await makePair()
     await send(dead, 'by hand')
@@ -1039,6 +1064,10 @@ describe('over the wire', () => {
       __type: 'com.amazonaws.sqs#QueueDoesNotExist',
       message: 'The specified queue does not exist.',
     })
+    for (let count = 0; count < 9; count++) await send(url, 'x'.repeat(1_048_576))
+    const most = { QueueUrl: url, MaxNumberOfMessages: 10, VisibilityTimeout: 0 }
+    const tooMuch = await ask('ReceiveMessage', most)
+    expect(tooMuch.headers?.get('X-Amzn-ErrorType')).toBe('RequestEntityTooLargeException')
     const unknown = await ask('Nope', {})
     expect(unknown.headers?.get('X-Amzn-ErrorType')).toBe('UnknownOperationException')
     const wrong = await ask('SendMessage', { QueueUrl: 'q', MessageBody: 1 })

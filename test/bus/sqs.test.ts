@@ -93,6 +93,18 @@ describe('a queue', () => {
     expect((await manager.streams.info(sqsStream)).state.messages).toBe(0)
   })
 
+  test('that is deleted ends the long polls on it, and does not get its consumer back', async () => {
+    const queue = await make('q')
+    const polling = take(queue, { waitMs: 10_000 })
+    await wait(200)
+    const endedAt = performance.now()
+    await queues.remove('q')
+    expect(await polling).toEqual([])
+    expect(performance.now() - endedAt).toBeLessThan(3_000)
+    const manager = await bus.jetstreamManager()
+    expect((await manager.streams.info(sqsStream)).state.consumer_count).toBe(0)
+  })
+
   test('changes its visibility timeout for all that hold its record', async () => {
     const queue = await make('q')
     await store(queue, 'm')
