@@ -763,6 +763,21 @@ describe('long polls', () => {
     await takeOne(url, { WaitTimeSeconds: 1 })
   })
 
+  test('of two front ends count what is in flight together', async () => {
+    const url = await makeQueue({ VisibilityTimeout: '2' })
+    const other = await startSqsFrontEnd(here.server.url, 'f5')
+    for (const body of ['1', '2']) await send(url, body)
+    const ask = new ReceiveMessageCommand({ QueueUrl: url, WaitTimeSeconds: 2 })
+    const { Messages = [] } = await other.client.send(ask)
+    await takeOne(url)
+    expect(await countsOf(url)).toBe('0 2 0')
+    const { ReceiptHandle } = Messages[0] ?? {}
+    await client.send(new DeleteMessageCommand({ QueueUrl: url, ReceiptHandle }))
+    expect(await countsOf(url)).toBe('0 1 0')
+    await expect.poll(() => countsOf(url), { timeout: 4_000 }).toBe('1 0 0')
+    await other.stop()
+  })
+
   test('of two front ends get each message once', async () => {
     const url = await makeQueue()
     const other = await startSqsFrontEnd(here.server.url, 'f3')

@@ -290,6 +290,9 @@ test('front ends keep SQS queues, pollers put dead letters into them, people ask
   queues.stop()
   moves.stop()
 
+  frontEnd.subscribe(subjects.sqsInFlight, (asked) => void asked.respond('{}'))
+  await frontEnd.nats.flush()
+  expect(await frontEnd.askAll(subjects.sqsInFlight, 'i', { waitMs: 100 })).toHaveLength(1)
   frontEnd.subscribe(subjects.anySqsApi, (asked) => void asked.respond('{}'))
   await frontEnd.nats.flush()
   const people = await busOf('client', 'cli')
