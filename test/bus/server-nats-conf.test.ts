@@ -22,6 +22,11 @@ import { openLeases } from '../../bus/leases.ts'
 import { ensureLogs, openLogWriter, readLogs } from '../../bus/logs.ts'
 import { openPresence } from '../../bus/presence.ts'
 import { checkDurability, checkServer } from '../../bus/server.ts'
+import { sqsDelivery } from '../../bus/sqs-delivery.ts'
+import { messageExists, removeMessage } from '../../bus/sqs-message.ts'
+import { openSqsMoves } from '../../bus/sqs-moves.ts'
+import { openSqsQueues } from '../../bus/sqs-queues.ts'
+import { makeVisibleIn, receive } from '../../bus/sqs-receive.ts'
 import { ensureBucket } from '../../bus/streams.ts'
 import * as subjects from '../../bus/subjects.ts'
 import { registerWorker, watchWorkers } from '../../bus/workers.ts'
@@ -124,6 +129,8 @@ describe.each(roles)('%s', (user) => {
       [subjects.actorsBucket]: ['control_plane'],
       [subjects.leasesBucket]: ['worker_manager', 'poller', 'state_manager', 'leasing'],
       [subjects.workersBucket]: ['worker'],
+      [subjects.sqsBucket]: ['front_end'],
+      [subjects.sqsMovesBucket]: ['front_end'],
     }
     for (const [bucket, owner] of Object.entries(owners)) {
       if (owner.includes(user)) continue
@@ -245,6 +252,56 @@ test('workers write logs and people read them', async () => {
   const texts: string[] = []
   for await (const { text } of readLogs(people, 'f')) texts.push(text)
   expect(texts).toEqual(['hello'])
+})
+
+test('front ends keep SQS queues, pollers put dead letters into them, people ask for them', async () => {
+  const frontEnd = await busOf('front_end')
+  const kept = { clock, newId: () => crypto.randomUUID(), reconcileEveryMs: 1_000 }
+  const queues = await openSqsQueues(frontEnd, kept)
+  const moves = await openSqsMoves(frontEnd, kept)
+  const settings = {
+    delaySeconds: 0,
+    maximumMessageBytes: 1_024,
+    retentionSeconds: 60,
+    receiveWaitSeconds: 0,
+    visibilitySeconds: 1,
+  }
+  const times = { createdAtMs: 0, modifiedAtMs: 0 }
+  const { record } = await queues.create({
+    name: 'q',
+    incarnation: 'i',
+    settings,
+    tags: {},
+    ...times,
+  })
+  const changed = await queues.change('q', (queue) => ({
+    ...queue,
+    settings: { ...settings, visibilitySeconds: 2 },
+  }))
+  if (changed === undefined) throw new Error('no queue')
+  await queues.consumer(record)
+  const deliver = sqsDelivery(await busOf('poller'), kept)
+  const delivered = { queueName: 'q', body: 'dead', deduplicationId: 'd' }
+  expect(await deliver(delivered)).toEqual({ messageId: expect.any(String) })
+  const [message] = await receive(frontEnd, queues, changed, { most: 1, waitMs: 2_000 })
+  if (message === undefined) throw new Error('nothing came')
+  await makeVisibleIn(frontEnd, message.delivery, 1_000)
+  expect(await messageExists(frontEnd, record, message.delivery.sequence)).toBe(true)
+  expect(await queues.counts(changed)).toEqual({ waiting: 0, inFlight: 1, delayed: 0 })
+  await removeMessage(frontEnd, message.delivery.sequence)
+  await queues.purge(record)
+  await queues.remove('q')
+  expect(await moves.list('q')).toEqual([])
+  queues.stop()
+  moves.stop()
+
+  frontEnd.subscribe(subjects.sqsInFlight, (asked) => void asked.respond('{}'))
+  await frontEnd.nats.flush()
+  expect(await frontEnd.askAll(subjects.sqsInFlight, 'i', { waitMs: 100 })).toHaveLength(1)
+  frontEnd.subscribe(subjects.anySqsApi, (asked) => void asked.respond('{}'))
+  await frontEnd.nats.flush()
+  const people = await busOf('client', 'cli')
+  expect(typeof (await people.request(subjects.sqsApi('ListQueues'), '{}'))).toBe('object')
 })
 
 test('an invocation goes from people through a front end to a worker and back', async () => {
@@ -502,6 +559,8 @@ test('people speak to the doors and to nothing behind them', async () => {
     subjects.beat('worker', 'w1'),
     subjects.kvEntry(subjects.functionsBucket, 'f'),
     subjects.kvEntry(subjects.leasesBucket, 'x'),
+    subjects.kvEntry(subjects.sqsBucket, 'q'),
+    subjects.sqsQueue('q', 'i'),
     subjects.eventPacket('shared-0', 0, 'f', 1),
     subjects.dead('f', 'r'),
     subjects.attempt('f1'),
