@@ -13,6 +13,7 @@ import type { StoredMsg } from '@nats-io/jetstream'
 import { errors } from 'nats'
 import type { Bus } from './bus.ts'
 import { decodePacket, type StoredEvent } from './event-packet.ts'
+import { countsOf } from './event-stream.ts'
 import { insist } from './insist.ts'
 import { type Decided, decidedIn } from './lane-ledger.ts'
 import { streamExists } from './streams.ts'
@@ -115,6 +116,7 @@ async function* eventsFrom(
   const states = only === undefined ? eventStates : [only]
   const from = cursor === undefined ? start(states[0] as EventState) : readCursor(cursor)
   const isDecided = openDecided(bus)
+  const isOutlived = openOutlived(bus)
   for (const state of states.slice(states.indexOf(from.state))) {
     let sequence = state === from.state ? from.sequence : 1
     for (;;) {
@@ -122,6 +124,7 @@ async function* eventsFrom(
       if (page.length === 0) break
       for (const message of page) {
         sequence = message.seq
+        if (state === 'dead' && (await isOutlived(message))) continue
         for (const [index, shelved] of shelvedIn(message, state).entries()) {
           const at = { state, sequence, index }
           if (isBefore(at, from) || (await isDecided(at, shelved))) continue
@@ -135,6 +138,31 @@ async function* eventsFrom(
 
 const isBefore = (one: Position, other: Position): boolean =>
   one.state === other.state && one.sequence === other.sequence && one.index < other.index
+
+/**
+ * A redriven event leaves a tombstone in its place, which takes it away. When the server is killed in that moment the event
+ * may still be there, beside its tombstone: measured on nats-server 2.15.1, three times in 40 (what a batch stores is stored
+ * as a whole, what its rollups remove may not be). Only the newest of a subject counts.
+ */
+function openOutlived(bus: Bus) {
+  let doubled: Promise<Set<string>> | undefined
+  const find = async (): Promise<Set<string>> =>
+    new Set(
+      (await countsOf(bus, subjects.anyDead))
+        .filter(([, count]) => count > 1)
+        .map(([subject]) => subject),
+    )
+  return async ({ subject, seq }: StoredMsg): Promise<boolean> => {
+    doubled ??= find()
+    if (!(await doubled).has(subject)) return false
+    const newest = await insist(bus, subject, async () =>
+      (await bus.jetstreamManager()).streams.getMessage(subjects.eventStream, {
+        last_by_subj: subject,
+      }),
+    )
+    return newest?.seq !== seq
+  }
+}
 
 /** Events of a packet are decided one by one; until all are, the packet stays. */
 function openDecided(bus: Bus) {
