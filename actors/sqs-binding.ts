@@ -92,7 +92,7 @@ function checkIds(ids: readonly string[]): void {
 export async function performEach(
   entries: readonly Input[],
   perform: (entry: Input) => Promise<object | SqsRefusal>,
-): Promise<{ Successful: object[]; Failed: object[] }> {
+): Promise<{ Successful?: object[]; Failed?: object[] }> {
   const told = await Promise.all(
     entries.map(async (entry) => ({ Id: entry['Id'], told: await refusedOr(perform(entry)) })),
   )
@@ -104,7 +104,11 @@ export async function performEach(
       Failed.push({ Id, SenderFault: status < 500, Code, Message })
     } else Successful.push({ Id, ...result })
   }
-  return { Successful, Failed }
+  // AWS leaves out what is empty.
+  return {
+    ...(Successful.length === 0 ? {} : { Successful }),
+    ...(Failed.length === 0 ? {} : { Failed }),
+  }
 }
 
 const refusedOr = async (performing: Promise<object | SqsRefusal>) => {

@@ -19,6 +19,9 @@ export type SqsDoor = {
   stop(): Promise<void>
 }
 
+/** More than our headers take. */
+const headerBytes = 1_024
+
 /** `origin`: the address that queue URLs begin with. */
 export function openSqsDoor(
   bus: Bus,
@@ -39,12 +42,28 @@ export function openSqsDoor(
 
   const hear = async (message: Msg): Promise<void> => {
     const told = await perform(subjects.tokens(message.subject).at(-1) ?? '', message)
+    if (isSqsRefusal(told)) return respondRefused(message, told)
+    const body = Buffer.from(JSON.stringify(told))
+    if (body.length > largestBytes) return respondRefused(message, tooLarge(body.length))
+    message.respond(body, { headers: madeHeaders() })
+  }
+
+  /** Only ReceiveMessage can come to so much; its messages come again. */
+  const tooLarge = (bytes: number) =>
+    refuseSqs(
+      'RequestEntityTooLargeException',
+      `The answer has ${bytes} bytes, and NATS carries ${largestBytes}: ask for fewer messages.`,
+    )
+  const largestBytes = (bus.nats.info?.max_payload ?? Number.POSITIVE_INFINITY) - headerBytes
+
+  const madeHeaders = () => {
     const made = headers()
     made.set('X-Amzn-RequestId', newId())
-    if (!isSqsRefusal(told)) {
-      message.respond(JSON.stringify(told), { headers: made })
-      return
-    }
+    return made
+  }
+
+  const respondRefused = (message: Msg, told: SqsRefusal) => {
+    const made = madeHeaders()
     made.set('Nats-Service-Error-Code', String(told.status))
     made.set('Nats-Service-Error', `${told.refused}: ${told.message.replace(/\s+/g, ' ')}`)
     made.set('X-Amzn-ErrorType', told.refused)

@@ -1,11 +1,14 @@
 /**
  * What this front end remembers of messages that it gave out: until when each is invisible, and when it was first given.
  *
- * JetStream counts everything that was delivered and not deleted as pending, also what waits to be delivered again. This is
- * how a queue's counts tell the two apart, and how a receipt handle that is too old is recognised. It is memory: what
- * another front end gave out, or this one before it was restarted, is not known here, and counts as in flight until it is
- * received again.
+ * JetStream counts everything that was delivered and not deleted as pending, also what waits to be delivered again. Front
+ * ends tell the two apart: what one of them gave out less than a visibility timeout ago is in flight, the rest is visible.
+ * They ask each other for that. It is memory, so what is wrong after a restart, or because a message was deleted through
+ * another front end, is right again when its visibility timeout is over.
  */
+import type { Bus, Clock } from '../bus/bus.ts'
+import { sqsInFlight } from '../bus/subjects.ts'
+
 type Given = { deliveries: number; visibleAtMs: number; firstAtMs: number }
 
 export type InFlight = {
@@ -20,20 +23,39 @@ export type InFlight = {
   isOver(queue: string, sequence: number, deliveries: number, nowMs: number): boolean
   gone(queue: string, sequence: number): void
   emptied(queue: string): void
-  /** How many are visible again, as far as is known. */
-  visibleAgain(queue: string, nowMs: number): number
+  /** How many are invisible now, by the word of all front ends that answer. */
+  count(queue: string): Promise<number>
+  stop(): void
 }
 
 // AWS has at most so many in flight in one queue. Source: SQS Developer Guide, "Message quotas".
 const REMEMBERED = 120_000
+// Long enough for all on one network; who is later is not counted.
+const ANSWERS_MS = 50
 
-export function openInFlight(): InFlight {
+/** `queue` is the incarnation of one. */
+export function openInFlight(
+  bus: Bus,
+  { clock, frontEndId }: { clock: Pick<Clock, 'nowMs'>; frontEndId: string },
+): InFlight {
   const queues = new Map<string, Map<number, Given>>()
   const of = (queue: string): Map<number, Given> => {
     const known = queues.get(queue) ?? new Map<number, Given>()
     queues.set(queue, known)
     return known
   }
+
+  const ours = (queue: string): number => {
+    const nowMs = clock.nowMs()
+    let count = 0
+    for (const { visibleAtMs } of queues.get(queue)?.values() ?? [])
+      if (visibleAtMs > nowMs) count++
+    return count
+  }
+
+  const hearing = bus.subscribe(sqsInFlight, (asked) => {
+    asked.respond(JSON.stringify({ frontEndId, count: ours(asked.string()) }))
+  })
 
   return {
     given(queue, sequence, { deliveries, visibleAtMs, nowMs }) {
@@ -47,19 +69,22 @@ export function openInFlight(): InFlight {
       return firstAtMs
     },
     visibleAt(queue, sequence, atMs) {
-      const given = of(queue).get(sequence)
+      const given = queues.get(queue)?.get(sequence)
       if (given !== undefined) given.visibleAtMs = atMs
     },
     isOver(queue, sequence, deliveries, nowMs) {
-      const given = of(queue).get(sequence)
+      const given = queues.get(queue)?.get(sequence)
       return given !== undefined && (given.visibleAtMs <= nowMs || given.deliveries > deliveries)
     },
-    gone: (queue, sequence) => void of(queue).delete(sequence),
+    gone: (queue, sequence) => void queues.get(queue)?.delete(sequence),
     emptied: (queue) => void queues.delete(queue),
-    visibleAgain(queue, nowMs) {
-      let count = 0
-      for (const { visibleAtMs } of of(queue).values()) if (visibleAtMs <= nowMs) count++
-      return count
+    async count(queue) {
+      const answers = await bus.askAll(sqsInFlight, queue, { waitMs: ANSWERS_MS })
+      const others = answers
+        .map((answer) => answer.json<{ frontEndId: string; count: number }>())
+        .filter((answer) => answer.frontEndId !== frontEndId)
+      return others.reduce((sum, { count }) => sum + count, ours(queue))
     },
+    stop: () => hearing.stop(),
   }
 }

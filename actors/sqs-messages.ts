@@ -169,7 +169,7 @@ async function settle(
       await makeVisibleIn(bus, delivery, request.visibilitySeconds * 1000)
     }
   } catch (error) {
-    log.warn({ queue: queue.name, err: error }, 'a message was received and is given back')
+    log.warn({ code: 'SQS_GIVEN_BACK', queue: queue.name, err: error }, 'a message is given back')
     giveBack(bus, delivery)
     return undefined
   }

@@ -40,13 +40,14 @@ export function openMoveWorker(binding: SqsBinding): MoveWorker {
   const stopping = new AbortController()
   const inHand = new Map<string, Promise<void>>()
 
+  /** Its runner falls silent, and somebody tries again. */
+  const cutOff = ({ taskId }: MoveTask, error: unknown) =>
+    log.warn({ code: 'SQS_MOVE_CUT_OFF', taskId, err: error }, 'a move task will be taken up again')
+
   const work = (task: MoveTask) => {
     if (inHand.has(task.taskId) || stopping.signal.aborted) return
     const done = run(binding, task, stopping.signal)
-      .catch((error) => {
-        // Its runner falls silent, and somebody tries again.
-        log.warn({ taskId: task.taskId, err: error, code: 'SQS_MOVE_FAILED' }, 'a move was cut off')
-      })
+      .catch((error) => cutOff(task, error))
       .finally(() => inHand.delete(task.taskId))
     inHand.set(task.taskId, done)
   }
@@ -64,8 +65,7 @@ export function openMoveWorker(binding: SqsBinding): MoveWorker {
   let looking: unknown
   const look = () => {
     for (const task of moves.active()) {
-      if (isForsaken(task))
-        adopt(task).catch((error) => log.warn({ err: error }, 'will be tried again'))
+      if (isForsaken(task)) adopt(task).catch((error) => cutOff(task, error))
     }
     looking = clock.setTimer(look, LOOK_MS)
   }

@@ -202,15 +202,15 @@ async function checkRedrive(
   }
 }
 
-async function countsOf({ queues, inFlight, clock }: SqsBinding, record: QueueRecord) {
-  const counts = await queues.counts(record)
-  const seen = inFlight.visibleAgain(record.incarnation, clock.nowMs())
-  const visible = Math.min(seen, counts.inFlight)
-  return {
-    ...counts,
-    waiting: counts.waiting + visible,
-    inFlight: counts.inFlight - visible,
-  }
+async function countsOf({ queues, inFlight }: SqsBinding, record: QueueRecord) {
+  const [counts, given] = await Promise.all([
+    queues.counts(record),
+    inFlight.count(record.incarnation),
+  ])
+  // Some of what was given out is deleted by now, perhaps through another front end.
+  const invisible = Math.min(given, counts.inFlight)
+  const visible = counts.inFlight - invisible
+  return { ...counts, waiting: counts.waiting + visible, inFlight: invisible }
 }
 
 /** The queues whose dead-letter queue this is. */

@@ -33,7 +33,8 @@ export type Sqs = {
 }
 
 export function openSqs(options: Omit<SqsBinding, 'inFlight'>): Sqs {
-  const binding: SqsBinding = { ...options, inFlight: openInFlight() }
+  const inFlight = openInFlight(options.bus, options)
+  const binding: SqsBinding = { ...options, inFlight }
   const { log, newId } = binding
   const counts = { calls: 0, refused: 0, failed: 0 }
   /** Calls in hand. */
@@ -89,6 +90,7 @@ export function openSqs(options: Omit<SqsBinding, 'inFlight'>): Sqs {
     async stop() {
       isStopping = true
       for (const call of open) call.abort()
+      inFlight.stop()
       await moving.stop()
     },
   }

@@ -50,8 +50,8 @@ const receivesHeader = 'Lambus-Earlier-Receives'
 const sourceHeader = 'Lambus-Dead-Letter-Source'
 // The shortest that NATS has: reference nats.md §0.3.
 const SHORTEST_MS = 1_000
-// nats-server, errors.json: no message found.
-const NO_MESSAGE = 10057
+// nats-server, errors.json: no message found; sequence not found, when it is the last one or beyond.
+const NO_MESSAGE: number[] = [10057, 10043]
 
 /**
  * Stores a message; resolves when it is on disk. Once more when an answer does not come, so that it may be there twice
@@ -92,7 +92,7 @@ export async function removeMessage(bus: Bus, sequence: number): Promise<void> {
     try {
       await streams.deleteMessage(sqsStream, sequence, false)
     } catch (error) {
-      if (!(error instanceof JetStreamApiError) || error.code !== NO_MESSAGE) throw error
+      if (!(error instanceof JetStreamApiError) || !NO_MESSAGE.includes(error.code)) throw error
     }
   })
 }

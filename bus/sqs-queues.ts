@@ -13,7 +13,13 @@
  * always`: some thousand messages a second).
  * Source: reference nats.md §0.8, §0.10, §2.10, §3 (layouts).
  */
-import { AckPolicy, JetStreamApiError, RetentionPolicy, StorageType } from '@nats-io/jetstream'
+import {
+  AckPolicy,
+  JetStreamApiCodes,
+  JetStreamApiError,
+  RetentionPolicy,
+  StorageType,
+} from '@nats-io/jetstream'
 import { nanos } from 'nats'
 import { readEntry, remove } from './bucket.ts'
 import type { Bus, Clock, Log } from './bus.ts'
@@ -135,6 +141,10 @@ export async function openSqsQueues(
     return changed
   }
 
+  // What is no name of a queue is no key either.
+  const read = async (name: string) =>
+    isQueueName(name) ? (await watched.read(name))?.value : undefined
+
   const empty = async ({ name, incarnation }: QueueRecord) => {
     const subjects = [sqsDelayedOf(name, incarnation), sqsQueue(name, incarnation)]
     for (const filter of subjects) await purgeSubject(bus, filter)
@@ -142,11 +152,9 @@ export async function openSqsQueues(
 
   return {
     async find(name) {
-      return watched.get(name)?.value ?? (await watched.read(name))?.value
+      return watched.get(name)?.value ?? (await read(name))
     },
-    async read(name) {
-      return (await watched.read(name))?.value
-    },
+    read,
     async create(record) {
       const { before } = await settle(record.name, (there) =>
         there === undefined ? record : undefined,
@@ -213,8 +221,14 @@ export async function readQueue(
   patienceMs?: number,
 ): Promise<QueueRecord | undefined> {
   if (!isQueueName(name)) return undefined
-  const entry = await readEntry(bus, sqsBucket, name, patienceMs)
-  return entry === undefined || entry.removed ? undefined : readRecord(entry.value)
+  try {
+    const entry = await readEntry(bus, sqsBucket, name, patienceMs)
+    return entry === undefined || entry.removed ? undefined : readRecord(entry.value)
+  } catch (error) {
+    // No front end has run here yet.
+    if (isApiError(error, JetStreamApiCodes.StreamNotFound)) return undefined
+    throw error
+  }
 }
 
 function openConsumers(bus: Bus) {

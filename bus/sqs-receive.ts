@@ -38,12 +38,12 @@ const PAUSE_MS = 100
 const PATIENCE_MS = 5_000
 
 /**
- * Up to `most` messages, as soon as there is one; none when `waitMs` are over or `signal` says so. Throws BusError
+ * Up to `most` messages, as soon as there is one; none when `waitMs` are over, `signal` says so, or the queue is deleted. Throws BusError
  * BUS_STORE_UNAVAILABLE when the server did not answer in that time (5 s at least), BUS_CLOSED.
  */
 export async function receive(
   bus: Bus,
-  queues: Pick<SqsQueues, 'consumer' | 'forgetConsumer'>,
+  queues: Pick<SqsQueues, 'consumer' | 'forgetConsumer' | 'read'>,
   queue: QueueRecord,
   options: { most: number; waitMs: number; signal?: AbortSignal | undefined },
 ): Promise<Received[]> {
@@ -56,8 +56,11 @@ export async function receive(
     if (pulled.messages.length > 0) return pulled.messages
     if (pulled.end === 'called off') return []
     if (pulled.end === 'over' && leftMs() <= 0) return []
-    if (pulled.end === 'no consumer') queues.forgetConsumer(queue)
     if (pulled.end !== 'over') {
+      // Without a look, the consumer of a deleted queue would be made again.
+      queues.forgetConsumer(queue)
+      const there = bus.up ? await queues.read(queue.name) : queue
+      if (there?.incarnation !== queue.incarnation) return []
       if (performance.now() - started > Math.max(waitMs, PATIENCE_MS)) {
         throw new BusError('BUS_STORE_UNAVAILABLE', `${queue.name}: JetStream did not answer`)
       }

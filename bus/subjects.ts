@@ -200,6 +200,9 @@ export const anySqsDelayed = 'lambus.sqs.delayed.*.*.*'
 export const sqsConsumer = (queue: string, incarnation: string) =>
   `${token(queue)}_${token(incarnation)}`
 
+/** Every front end answers how many messages of a queue it has given out that are still invisible; body = incarnation. */
+export const sqsInFlight = 'lambus.sqs.in-flight'
+
 /** `$JS.API.CONSUMER.MSG.NEXT.<stream>.<consumer>`: asks for messages; they come to the reply subject. */
 export const nextMessages = (stream: string, consumer: string) =>
   `$JS.API.CONSUMER.MSG.NEXT.${token(stream)}.${token(consumer)}`

@@ -9,6 +9,7 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import type { Input } from './aws/constraints.ts'
 import { isRefusal } from './aws/errors.ts'
+import { payloadLimitBytes } from './aws/invoke.ts'
 import type { Verify } from './aws/signature.ts'
 import { isSqsRefusal, refuseSqs, type SqsRefusal, sqsRefusalOf } from './aws/sqs-errors.ts'
 import {
@@ -69,7 +70,14 @@ async function answer(
 ): Promise<WireAnswer> {
   const { operation } = spoken
   const { body } = request
-  if (body === 'too large') return spoken.refuse(refuseSqs('RequestEntityTooLargeException', ''))
+  if (body === 'too large') {
+    return spoken.refuse(
+      refuseSqs(
+        'RequestEntityTooLargeException',
+        `Request must be smaller than ${payloadLimitBytes} bytes.`,
+      ),
+    )
+  }
   const unsigned = verify({ ...request, body }, 'sqs')
   if (isRefusal(unsigned)) return spoken.refuse(sqsRefusalOf(unsigned))
   if (!isSqsOperation(operation)) {

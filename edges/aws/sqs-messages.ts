@@ -72,13 +72,12 @@ function checkText(text: string): SqsRefusal | undefined {
     : undefined
 }
 
+const ofFifoOnly = (parameter: string, value: unknown): SqsRefusal =>
+  badValue(value, parameter, 'The request include parameter that is not valid for this queue type.')
+
 function checkFifo(input: Input): SqsRefusal | undefined {
   if (input['MessageDeduplicationId'] !== undefined) {
-    return badValue(
-      input['MessageDeduplicationId'],
-      'MessageDeduplicationId',
-      'The request include parameter that is not valid for this queue type.',
-    )
+    return ofFifoOnly('MessageDeduplicationId', input['MessageDeduplicationId'])
   }
   return input['MessageGroupId'] === undefined
     ? undefined
@@ -207,6 +206,8 @@ const longestWaitSeconds = 20
 export const longestVisibilitySeconds = 43_200
 
 export function readReceive(input: Input, settings: QueueSettings): ReceiveRequest | SqsRefusal {
+  const attempt = input['ReceiveRequestAttemptId']
+  if (attempt !== undefined) return ofFifoOnly('ReceiveRequestAttemptId', attempt)
   const number = (name: string, otherwise: number) =>
     (input[name] as number | undefined) ?? otherwise
   const names = (name: string) => (input[name] ?? []) as string[]

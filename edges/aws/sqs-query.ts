@@ -101,17 +101,15 @@ export function writeSqsQuery(
   output: Input,
   requestId: string,
 ): WireAnswer {
-  const result = Object.keys(shape.members).length === 0 ? '' : writeStructure(shape, output)
-  const wrapped = result === '' && !hasResult(shape) ? '' : element(`${operation}Result`, result)
+  const hasResult = Object.keys(shape.members).length > 0
+  const result = hasResult ? element(`${operation}Result`, writeStructure(shape, output)) : ''
   const metadata = element('ResponseMetadata', element('RequestId', escaped(requestId)))
   return {
     status: 200,
     headers: { 'content-type': 'text/xml' },
-    body: `<?xml version="1.0"?><${operation}Response xmlns="${namespace}">${wrapped}${metadata}</${operation}Response>`,
+    body: `<?xml version="1.0"?><${operation}Response xmlns="${namespace}">${result}${metadata}</${operation}Response>`,
   }
 }
-
-const hasResult = ({ members }: SqsStructure) => Object.keys(members).length > 0
 
 function writeStructure(shape: SqsStructure, value: Input): string {
   return Object.entries(shape.members)

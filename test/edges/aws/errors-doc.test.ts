@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { awsErrors } from '../../../edges/aws/errors.ts'
+import { sqsErrors } from '../../../edges/aws/sqs-errors.ts'
 
 const read = (path: string) => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8')
 const doc = read('docs/errors.md')
@@ -32,6 +33,16 @@ test('every AWS error, with its status, its body and when it comes', () => {
   expect(rowsUnder('To callers')).toEqual(rows)
 })
 
+test("every error of SQS's, with its codes, its status and when it comes", () => {
+  const rows = Object.entries(sqsErrors).map(([shape, { queryCode, status, when }]) => [
+    shape,
+    queryCode,
+    String(status),
+    when,
+  ])
+  expect(rowsUnder("SQS's own errors")).toEqual(rows)
+})
+
 test.each([
   ['Between us and NATS', 'bus/bus-error.ts', 'BusErrorCode'],
   ['Packages', 'edges/unzip.ts', 'PackageErrorCode'],
@@ -50,9 +61,35 @@ test('every code in the log of the doors and the control plane', () => {
     'actors/api-event-invoke.ts',
     'actors/api-concurrency.ts',
     'actors/api-recursion.ts',
+    'actors/sqs.ts',
+    'actors/sqs-messages.ts',
+    'actors/sqs-moves.ts',
   ]
   const logged = files.flatMap((path) =>
     [...read(path).matchAll(/code: '([A-Z_]+)'/g)].map(([, code]) => code),
   )
   expect(codesUnder('In the log').sort()).toEqual([...new Set(logged)].sort())
+})
+
+test('every code that is logged about events', () => {
+  const files = [
+    ...[
+      'acceptance',
+      'attempt',
+      'attempt-door',
+      'event',
+      'flow',
+      'lane',
+      'lease',
+      'queue',
+      'event-desk',
+    ].map((noun) => `actors/${noun}.ts`),
+    ...['event-packet', 'event-stream', 'event-writer', 'lane', 'lane-ledger'].map(
+      (noun) => `bus/${noun}.ts`,
+    ),
+  ]
+  const logged = files.flatMap((path) =>
+    [...read(path).matchAll(/code: '([A-Z_]+)'/g)].map(([, code]) => code),
+  )
+  expect(codesUnder('About events').sort()).toEqual([...new Set(logged)].sort())
 })
