@@ -14,7 +14,7 @@ import {
 } from '../bus/event-packet.ts'
 import { FleetingMap } from '../bus/fleeting-map.ts'
 import type { EventRef } from '../bus/lane.ts'
-import { dead, eventPacket, retry } from '../bus/subjects.ts'
+import { dead, endPacket, eventPacket, retry } from '../bus/subjects.ts'
 import {
   type AttemptOutcome,
   type EndCondition,
@@ -82,6 +82,7 @@ export type EventsBinding = {
   /** How long an event waited for its first attempt. */
   begun(functionName: string, waitedMs: number): void
   reservationTimeoutMs: number
+  lanesPerQueue: number
   mostPackets: number
   maxPayloadBytes: () => number
   /** Milliseconds. See config.ts. */
@@ -200,7 +201,10 @@ export function openEvents(binding: EventsBinding): Events {
       body: encodePacket([event]),
       headers: {
         'Nats-Schedule': `@at ${at}`,
-        'Nats-Schedule-Target': eventPacket(queue, lane, functionName, 1),
+        'Nats-Schedule-Target':
+          event.telling === undefined
+            ? eventPacket(queue, lane, functionName, 1)
+            : endPacket(queue, lane, functionName, 1),
       },
     }
   }
@@ -246,7 +250,7 @@ export function openEvents(binding: EventsBinding): Events {
         const telling = { condition, endedAtMs: clock.nowMs(), to }
         const ended = next(id, { attempts, putOff: 0, telling })
         if (to.length > 0) {
-          const subject = eventPacket(queue, lane, functionName, 1)
+          const subject = endPacket(queue, lane, functionName, 1)
           return store(id, [{ subject, body: encodePacket([ended]) }])
         }
         counts.ended++
@@ -357,7 +361,12 @@ export function openEvents(binding: EventsBinding): Events {
     for (let at = 0; at < there.length; at += mostEventsInPacket) {
       const some = there.slice(at, at + mostEventsInPacket)
       const moved = some.map(taken)
-      const subject = eventPacket(ownQueueOf(functionName), moving++ % 2, functionName, some.length)
+      const subject = eventPacket(
+        ownQueueOf(functionName),
+        moving++ % binding.lanesPerQueue,
+        functionName,
+        some.length,
+      )
       const body = encodePacket(moved.map(({ event }) => event))
       const refs = moved.map(({ ref }) => ref)
       const outcome = await lanes.finish(lane, refs, [{ subject, body }])

@@ -13,7 +13,7 @@ import { nanos } from 'nats'
 import type { Bus } from './bus.ts'
 import { insist } from './insist.ts'
 import { ensureStream } from './streams.ts'
-import { anyDead, anyLedger, anyPacket, anyRetry, eventStream, tokens } from './subjects.ts'
+import { anyDead, anyEnd, anyLedger, anyPacket, anyRetry, eventStream, tokens } from './subjects.ts'
 
 /** Longer than anyone tries to store the same packet. */
 const REMEMBERED_MS = 120_000
@@ -24,7 +24,7 @@ const MOST_CONSUMERS = 20_000
 export const ensureEvents = (bus: Bus): Promise<StreamInfo> =>
   ensureStream(bus, {
     name: eventStream,
-    subjects: [anyPacket, anyRetry, anyLedger, anyDead],
+    subjects: [anyPacket, anyEnd, anyRetry, anyLedger, anyDead],
     retention: RetentionPolicy.Workqueue,
     storage: StorageType.File,
     allow_atomic: true,

@@ -20,13 +20,14 @@ import { eventStream, ledger as ledgerSubject } from './subjects.ts'
 /** Events by the sequence of their packet: their places in it. */
 export type Decided = Record<string, number[]>
 
-type Document = { epoch: number; write: string; consumer: string; decided: Decided }
+/** `reader`: by which its consumers are named. */
+type Document = { epoch: number; write: string; reader: string; decided: Decided }
 
 export type Ledger = {
   /** What the readers before had decided. */
   readonly inherited: Decided
-  /** The consumer of the reader before, and of those whose end it did not live to see. */
-  readonly formerConsumer: string
+  /** The reader before, whose consumers are in the way. Empty: there was none. */
+  readonly formerReader: string
   /**
    * Stores what follows from a decision. `counts` is called when it is part of the next write: from then on `decided` has to
    * know of the decision, and not before, or it could be stored without what follows from it. `fenced`: somebody else reads
@@ -48,7 +49,8 @@ export type LedgerOptions = {
   lane: number
   /** The epoch of the lease: a higher one wins. */
   epoch: number
-  consumer: string
+  /** Names its consumers. */
+  reader: string
   /** Everything decided about packets that may still be there, at the moment of a write. */
   decided: () => Decided
   log: Log
@@ -62,9 +64,9 @@ const MOST_AT_ONCE = mostMessages - 1
 
 /** Puts this reader in. `fenced`: a later one is there already. Throws BusError BUS_STORE_UNAVAILABLE, BUS_CLOSED. */
 export async function openLedger(bus: Bus, options: LedgerOptions): Promise<Ledger | 'fenced'> {
-  const { queue, lane, epoch, consumer, log } = options
+  const { queue, lane, epoch, reader, log } = options
   const subject = ledgerSubject(queue, lane)
-  const former = await takeOver(bus, subject, { epoch, consumer })
+  const former = await takeOver(bus, subject, { epoch, reader })
   if (former === 'fenced') return 'fenced'
   let { sequence } = former
   let waiting: Waiting[] = []
@@ -85,7 +87,7 @@ export async function openLedger(bus: Bus, options: LedgerOptions): Promise<Ledg
 
   const write = async (taken: Waiting[]): Promise<'stored' | 'fenced'> => {
     for (const { counts } of taken) counts()
-    const document = { epoch, consumer, decided: options.decided() }
+    const document = { epoch, reader, decided: options.decided() }
     const follow = taken.flatMap(({ messages }) => messages)
     const stored = await replace(bus, subject, { document, follow, sequence, log })
     if (stored === 'fenced') return 'fenced'
@@ -109,7 +111,7 @@ export async function openLedger(bus: Bus, options: LedgerOptions): Promise<Ledg
 
   return {
     inherited: former.decided,
-    formerConsumer: former.consumer,
+    formerReader: former.reader,
     store: (messages, counts = () => {}) =>
       new Promise((resolve) => {
         waiting.push({ messages, counts, done: resolve })
@@ -127,13 +129,13 @@ export async function openLedger(bus: Bus, options: LedgerOptions): Promise<Ledg
 async function takeOver(
   bus: Bus,
   subject: string,
-  { epoch, consumer }: { epoch: number; consumer: string },
-): Promise<{ sequence: number; decided: Decided; consumer: string } | 'fenced'> {
+  { epoch, reader }: { epoch: number; reader: string },
+): Promise<{ sequence: number; decided: Decided; reader: string } | 'fenced'> {
   for (;;) {
     const there = await readLedger(bus, subject)
     if (there !== undefined && there.document.epoch > epoch) return 'fenced'
     const decided = there?.document.decided ?? {}
-    const document = { epoch, consumer, decided }
+    const document = { epoch, reader, decided }
     const written = await replace(bus, subject, {
       document,
       follow: [],
@@ -141,7 +143,7 @@ async function takeOver(
     })
     // Somebody else wrote in between: the reader before, who does not know yet, or another new one.
     if (written !== 'fenced') {
-      return { sequence: written, decided, consumer: there?.document.consumer ?? '' }
+      return { sequence: written, decided, reader: there?.document.reader ?? '' }
     }
   }
 }

@@ -6,22 +6,20 @@
  *                        ▲                                     │ not confirmed, the link was cut
  *                        └───────────── comes again ◀──────────┘
  *
- * One reader at a time, by lease. Its consumer is made for it and has its epoch in its name, so an older reader's
- * acknowledgements reach nobody; what it wants to store is refused by the ledger. After a break of the link the consumer
- * is made anew: what was lost with the link comes again, and what is in hand is known by its sequence.
+ * One reader at a time, by lease. Its consumers are made for it and have its epoch in their names, so an older reader's
+ * acknowledgements reach nobody; what it wants to store is refused by the ledger. After a break of the link the consumers
+ * are made anew: what was lost with the link comes again, and what is in hand is known by its sequence.
  *
- * The server holds back what there is no room for: at most `mostPackets` are in hand, however many wait.
- * Source: reference nats.md §0.8, §2.10; NATS docs, "Consumers" (push consumers, MaxAckPending).
+ * Events to be invoked and ends to be told come by two ways, so that an end does not wait behind a thousand events.
+ * Source: reference nats.md §0.8, §2.10.
  */
-import { AckPolicy, JetStreamApiError } from '@nats-io/jetstream'
-import { createInbox, type Msg, nanos } from 'nats'
+import type { Msg } from 'nats'
 import type { NewMessage } from './atomic-write.ts'
-import type { Bus, Clock, Log, Subscription } from './bus.ts'
-import { inboxPrefix, readDelivered } from './delivered.ts'
+import type { Bus, Clock, Log } from './bus.ts'
 import { decodePacket, type StoredEvent } from './event-packet.ts'
-import { insist } from './insist.ts'
+import { type Listening, listenToLane, removeReader } from './lane-consumer.ts'
 import { type Decided, openLedger } from './lane-ledger.ts'
-import { anyPacketOf, eventStream, laneConsumer, tokens } from './subjects.ts'
+import { tokens } from './subjects.ts'
 
 /** An event in hand: the packet that it came in, and its place in it. */
 export type EventRef = { sequence: number; index: number }
@@ -63,22 +61,21 @@ type Packet = {
   decided: number[]
 }
 
-/** Never by time: who reads is a matter of the lease. */
-const ACK_WAIT_MS = 86_400_000
-const HEARTBEAT_MS = 3_000
-/** Consumers of readers that vanished. */
-const ABANDONED_MS = 300_000
 /** How long a finished event may be known here only, while others of its packet are not finished. */
 const UNSTORED_MS = 100
+/**
+ * What the reader before had in hand are the oldest packets of the lane, which come first: whatever of it has not come by
+ * then is gone.
+ */
+const INHERITED_MS = 60_000
 const ACK_TIMEOUT_MS = 2_000
-// nats-server, errors.json: another consumer takes some of the same subjects.
-const OVERLAPS = 10100
 const acknowledgement = '+ACK'
 
 /** Takes the lane over. Throws BusError BUS_STORE_UNAVAILABLE, BUS_CLOSED. */
 export async function openLane(bus: Bus, options: LaneOptions): Promise<Lane | 'fenced'> {
   const { queue, lane, epoch, clock, log } = options
   const inHand = new Map<number, Packet>()
+  const reader = String(epoch)
   let turn = 0
   let state: 'reading' | 'paused' | 'closed' = 'reading'
   let listening: Listening | undefined
@@ -90,16 +87,18 @@ export async function openLane(bus: Bus, options: LaneOptions): Promise<Lane | '
       if (packet.decided.length > 0) found[sequence] = packet.decided
     }
     // Packets decided by readers before, that have not come again yet.
+    if (clock.monotonicMs() > inheritedUntilMs) inherited.clear()
     for (const [sequence, indices] of inherited) found[sequence] = indices
     return found
   }
 
   const inherited = new Map<number, number[]>()
+  const inheritedUntilMs = clock.monotonicMs() + INHERITED_MS
   const ledger = await openLedger(bus, {
     queue,
     lane,
     epoch,
-    consumer: laneConsumer(queue, lane, epoch, turn),
+    reader,
     decided,
     log,
   })
@@ -137,8 +136,7 @@ export async function openLane(bus: Bus, options: LaneOptions): Promise<Lane | '
     const [, , , , functionName = ''] = tokens(message.subject)
     const events = decodePacket(message.data)
     const before = inherited.get(sequence) ?? []
-    // Whatever is older and has not come is gone.
-    for (const older of inherited.keys()) if (older <= sequence) inherited.delete(older)
+    inherited.delete(sequence)
     const packet: Packet = { reply: message.reply ?? '', open: new Set(), decided: [...before] }
     inHand.set(sequence, packet)
     if (events === undefined) {
@@ -162,10 +160,10 @@ export async function openLane(bus: Bus, options: LaneOptions): Promise<Lane | '
     listening?.stop()
     const mine = ++turn
     log.debug({ queue, lane, why }, 'the consumer of a lane is made anew')
-    const next = await listen(bus, { ...options, turn: mine }, former, take, (reason) => {
+    const next = await listenToLane(bus, { ...options, reader, former }, take, (reason) => {
       if (mine === turn) void reopen(reason).catch(complain)
     })
-    former = next.consumer
+    former = reader
     if (mine !== turn || state !== 'reading') next.stop()
     else listening = next
   }
@@ -199,7 +197,7 @@ export async function openLane(bus: Bus, options: LaneOptions): Promise<Lane | '
     }
   }
 
-  let former = ledger.formerConsumer
+  let former = ledger.formerReader
   const forget = bus.onReconnect(() => void reopen('the link is back').catch(complain))
 
   return {
@@ -234,108 +232,7 @@ export async function openLane(bus: Bus, options: LaneOptions): Promise<Lane | '
       if (!bus.up) return
       if ([...inHand.values()].some(({ decided: some }) => some.length > 0)) await ledger.store([])
       await ledger.settled()
-      await removeConsumer(bus, former)
+      await removeReader(bus, queue, lane, reader)
     },
-  }
-}
-
-type Listening = { consumer: string; stop(): void }
-
-/** Makes the consumer of this turn in place of all others of the lane, and hears it. */
-async function listen(
-  bus: Bus,
-  { queue, lane, epoch, turn, mostPackets }: LaneOptions & { turn: number },
-  former: string,
-  take: (message: Msg, sequence: number) => void,
-  broken: (why: string) => void,
-): Promise<Listening> {
-  const inbox = createInbox(inboxPrefix(bus.nats))
-  const consumer = laneConsumer(queue, lane, epoch, turn)
-  const filter = anyPacketOf(queue, lane)
-  let heard = 0
-  let stopped = false
-  let silence: NodeJS.Timeout | undefined
-
-  const stop = () => {
-    stopped = true
-    clearTimeout(silence)
-    subscription.stop()
-  }
-  const breakOff = (why: string) => {
-    if (stopped) return
-    stop()
-    broken(why)
-  }
-  const heardSomething = () => {
-    clearTimeout(silence)
-    silence = setTimeout(() => breakOff('silence'), 2 * HEARTBEAT_MS + 1_000)
-  }
-  const control = ({ headers }: Msg): void => {
-    if (headers?.code !== 100) breakOff(headers?.description ?? 'refused')
-    // Heartbeats are sent only when nothing is waiting to be sent.
-    else if (Number(headers.get('Nats-Last-Consumer')) !== heard) breakOff('a message is missing')
-  }
-  const hear = (message: Msg): void => {
-    if (stopped) return
-    heardSomething()
-    if (message.subject === inbox) {
-      control(message)
-      return
-    }
-    const { count, sequence } = readDelivered(message)
-    if (count !== heard + 1) {
-      breakOff('a message is missing')
-      return
-    }
-    heard = count
-    take(message, sequence)
-  }
-  const subscription: Subscription = bus.subscribe(inbox, hear)
-  try {
-    await insist(bus, consumer, async () => {
-      const { consumers } = await bus.jetstreamManager()
-      if (former !== '' && former !== consumer) await removeConsumer(bus, former)
-      const add = () =>
-        consumers.add(eventStream, {
-          durable_name: consumer,
-          deliver_subject: inbox,
-          filter_subject: filter,
-          ack_policy: AckPolicy.Explicit,
-          ack_wait: nanos(ACK_WAIT_MS),
-          max_ack_pending: mostPackets,
-          max_deliver: -1,
-          idle_heartbeat: nanos(HEARTBEAT_MS),
-          inactive_threshold: nanos(ABANDONED_MS),
-          // What it would remember over a restart of the server is not trusted anyway.
-          mem_storage: true,
-          num_replicas: 1,
-        })
-      await add().catch(async (error) => {
-        if (!(error instanceof JetStreamApiError) || error.code !== OVERLAPS) throw error
-        await removeConsumersOf(bus, filter)
-        return add()
-      })
-    })
-  } catch (error) {
-    stop()
-    throw error
-  }
-  heardSomething()
-  return { consumer, stop }
-}
-
-async function removeConsumer(bus: Bus, consumer: string): Promise<void> {
-  try {
-    await (await bus.jetstreamManager()).consumers.delete(eventStream, consumer)
-  } catch {
-    // Gone already, or it will be when nobody has listened for a while.
-  }
-}
-
-/** Those of readers that nobody remembers. */
-async function removeConsumersOf(bus: Bus, filter: string): Promise<void> {
-  const { consumers } = await bus.jetstreamManager()
-  for await (const { name, config } of consumers.list(eventStream)) {
-    if (config.filter_subject === filter) await removeConsumer(bus, name)
   }
 }

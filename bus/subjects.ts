@@ -165,6 +165,14 @@ export const eventPacket = (queue: string, lane: number, functionName: string, c
 export const anyPacketOf = (queue: string, lane: number) => `lambus.event.${token(queue)}.${lane}.>`
 export const anyPacket = 'lambus.event.>'
 export const packetsOf = (functionName: string) => `lambus.event.*.*.${token(functionName)}.*`
+/**
+ * `lambus.end.<queue>.<lane>.<function>.<count>`: a packet of events that have ended, and whose end is to be told. Beside the
+ * others, so that it need not wait for all that waits.
+ */
+export const endPacket = (queue: string, lane: number, functionName: string, count: number) =>
+  `lambus.end.${token(queue)}.${lane}.${token(functionName)}.${count}`
+export const anyEndOf = (queue: string, lane: number) => `lambus.end.${token(queue)}.${lane}.>`
+export const anyEnd = 'lambus.end.>'
 /** `lambus.retry.<queue>.<lane>.<function>.<request>`: an event scheduled into its lane. Nobody may consume it. */
 export const retry = (queue: string, lane: number, functionName: string, requestId: string) =>
   `lambus.retry.${token(queue)}.${lane}.${token(functionName)}.${token(requestId)}`
@@ -180,9 +188,9 @@ export const dead = (functionName: string, requestId: string) =>
 export const deadOf = (functionName: string) => `lambus.dead.${token(functionName)}.*`
 export const deadWith = (requestId: string) => `lambus.dead.*.${token(requestId)}`
 export const anyDead = 'lambus.dead.>'
-/** The consumer of a lane, by who reads it: an older reader's acknowledgements go to one that is no more. */
-export const laneConsumer = (queue: string, lane: number, epoch: number, turn: number) =>
-  `lane_${token(queue)}_${lane}_${epoch}_${turn}`
+/** The consumers of a lane, by who reads it: an older reader's acknowledgements go to ones that are no more. */
+export const laneConsumer = (queue: string, lane: number, reader: string, of: 'events' | 'ends') =>
+  `lane_${token(queue)}_${lane}_${reader}_${of}`
 
 /** The messages of all SQS queues: a work queue, with a consumer for each queue. */
 export const sqsStream = 'LAMBUS_SQS'

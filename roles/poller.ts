@@ -88,6 +88,7 @@ export async function startPoller({
     overflowed: (functionName) => bus.publish(overflow(functionName)),
     begun: dwell.begun,
     reservationTimeoutMs: config.reservationTimeoutMs,
+    lanesPerQueue: config.lanesPerQueue,
     mostPackets: MOST_PACKETS,
     maxPayloadBytes: () => bus.nats.info?.max_payload ?? DEFAULT_MAX_PAYLOAD_BYTES,
     retryWaitsMs: [config.firstRetryMs, config.secondRetryMs],

@@ -14,7 +14,14 @@ import { CreateQueueCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { headers } from 'nats'
 import type { Bus } from '../../bus/bus.ts'
 import { openBus } from '../../bus/connection.ts'
-import { anyPacket, anyRetry, anySqsQueue, eventStream, sqsStream } from '../../bus/subjects.ts'
+import {
+  anyEnd,
+  anyPacket,
+  anyRetry,
+  anySqsQueue,
+  eventStream,
+  sqsStream,
+} from '../../bus/subjects.ts'
 import { startNatsServer, type TestServer } from '../nats-server.ts'
 import { deploy, type LambusProcess, lambdaClient, startLambus } from '../system/system.ts'
 
@@ -171,7 +178,7 @@ export async function startStorm(counts: Partial<Record<StormRole, number>> = {}
       const { streams } = await bus.jetstreamManager()
       const { state } = await streams.info(eventStream, { subjects_filter: 'lambus.*.>' })
       const isWork = (subject: string) =>
-        [anyPacket, anyRetry].some((filter) => subject.startsWith(filter.slice(0, -1)))
+        [anyPacket, anyEnd, anyRetry].some((filter) => subject.startsWith(filter.slice(0, -1)))
       return Object.entries(state.subjects ?? {})
         .filter(([subject]) => isWork(subject))
         .reduce((sum, [, count]) => sum + count, 0)
