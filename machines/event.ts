@@ -123,11 +123,11 @@ const base = setup({
     hasFailedTooLate: ({ context, event }) =>
       event.type === 'attempted' &&
       event.outcome === 'failed' &&
-      event.nowMs + retryWait(context) > deadlineOf(context, event.policy),
+      event.nowMs + retryWait(context) >= deadlineOf(context, event.policy),
     hasFailed: isOutcome('failed'),
     isPutOffTooLate: ({ context, event }) =>
       event.type === 'attempted' &&
-      event.nowMs + backOff(context) > deadlineOf(context, event.policy),
+      event.nowMs + backOff(context) >= deadlineOf(context, event.policy),
     isToldLongEnough: ({ context, event }) =>
       event.type === 'untold' && event.nowMs - context.endedAtMs > context.tellForMs,
   },
