@@ -119,9 +119,10 @@ describe('a list', () => {
     })
     if (lane === 'fenced') throw new Error('fenced')
     await until(() => refs.size === 2)
-    await lane.finish([refs.get('a') ?? { sequence: 0, index: 0 }], [
-      { subject: dead('f', 'a'), body: encodePacket([died('a')]) },
-    ])
+    await lane.finish(
+      [refs.get('a') ?? { sequence: 0, index: 0 }],
+      [{ subject: dead('f', 'a'), body: encodePacket([died('a')]) }],
+    )
     expect((await list()).ids).toEqual(['dead a', 'queued b'])
     await lane.close()
   })
