@@ -18,7 +18,7 @@ import { effect, withEffects } from './effect.ts'
 export type QueueInput = {
   /** Absent: a shared queue. */
   functionName: string | undefined
-  /** A leader before had shown it: what new events may be in it already. */
+  /** A leader before has shown it: events go there already. */
   isShown: boolean
   lanes: number
   splitAt: number
