@@ -14,7 +14,13 @@
  * Source: lambda-semantics.md §4.4, §4.5, §4.6; DESIGN §3 for the subjects.
  */
 import { createHash } from 'node:crypto'
-import { type Announcement, announce, askUntilHeard, serviceError } from '../bus/announce.ts'
+import {
+  type Announcement,
+  announce,
+  askUntilHeard,
+  denied,
+  serviceError,
+} from '../bus/announce.ts'
 import type { Bus } from '../bus/bus.ts'
 import { BusError } from '../bus/bus-error.ts'
 import type { StoredEvent, Telling } from '../bus/event-packet.ts'
@@ -107,9 +113,6 @@ function misfit(destination: Destination, { as }: Recipient, here: Place): strin
     if (region !== here.region || account !== here.account) {
       return `it is in ${region} of account ${account}, which is not here`
     }
-  }
-  if (kind === 'nats' && subjects.isReserved(destination.subject)) {
-    return `'${destination.subject}' is a subject of the system itself`
   }
   return undefined
 }
@@ -220,7 +223,7 @@ async function invoke(
   const answer = await askUntilHeard(bus, asked)
   if (answer === 'no responders') return { undeliverable: 'there is no front end', mayPass: true }
   if (answer === 'timeout') return { undeliverable: 'no front end answered', mayPass: true }
-  const error = serviceError(answer)
+  const error = answer === 'denied' ? denied(asked) : serviceError(answer)
   return error === undefined
     ? 'delivered'
     : { undeliverable: error.refused, mayPass: error.passing }

@@ -116,6 +116,9 @@ export function openInvocations(binding: InvocationsBinding): Invocations {
       invocations.send(requestId, { type: 'approved' })
     } else if (record.recursiveLoop !== 'Allow' && isLoop(request, record.name)) {
       invocations.send(requestId, { type: 'unresolved', refusal: { why: 'recursive' } })
+    } else if (record.reservedConcurrency === 0) {
+      const reason: ThrottleReason = 'ReservedFunctionConcurrentInvocationLimitExceeded'
+      invocations.send(requestId, { type: 'unresolved', refusal: { why: 'throttled', reason } })
     } else {
       const timeoutMs = record.serving.settings.timeoutSeconds * 1000
       const pool = poolOf(record, record.serving)

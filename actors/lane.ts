@@ -41,6 +41,8 @@ export type LanesBinding = {
   leaseTtlMs: number
   drainForMs: number
   reconcileMs: number
+  /** After so long without a turn others give this process up. */
+  silenceMs: number
   mostPackets: number
   take(lane: string, ref: EventRef, functionName: string, event: StoredEvent): void
   /** A lane is left: nothing in hand of it may be done or decided any more. */
@@ -176,6 +178,20 @@ export function openLanes(binding: LanesBinding): Lanes {
       drainForMs: binding.drainForMs,
     })
 
+  /** Told by a timer that comes late, before anything that has come in meanwhile is heard. */
+  const wakeEveryMs = binding.silenceMs / 3
+  let wokenAtMs = clock.monotonicMs()
+  let waking: unknown
+  const wake = (): void => {
+    const nowMs = clock.monotonicMs()
+    if (nowMs - wokenAtMs > binding.silenceMs) {
+      log.warn({ code: 'POLLER_OVERSLEPT', ms: nowMs - wokenAtMs }, 'lanes are given back')
+      for (const lane of [...lanes.instances()]) lanes.send(lane, { type: 'overslept' })
+    }
+    wokenAtMs = nowMs
+    waking = clock.setTimer(wake, wakeEveryMs)
+  }
+
   const assigned = (lane: string, assignment: Assignment | undefined): void => {
     const isHere = lanes.snapshot(lane) !== undefined
     if (assignment?.poller === pollerId && !isLeaving) {
@@ -187,6 +203,7 @@ export function openLanes(binding: LanesBinding): Lanes {
   return {
     host: lanes,
     async join() {
+      wake()
       leaseWatch = await leases.watch((key, holding) => {
         const lane = laneOfLeaseKey(key)
         if (lane === undefined || lanes.snapshot(lane) === undefined) return
@@ -221,6 +238,7 @@ export function openLanes(binding: LanesBinding): Lanes {
       for (const lane of [...lanes.instances()]) lanes.send(lane, { type: 'withdrawn' })
       if (lanes.size > 0) await new Promise<void>((resolve) => whenNone.push(resolve))
       await Promise.allSettled([...closing.values()])
+      clock.clearTimer(waking)
       leaseWatch?.stop()
       assignments?.stop()
     },

@@ -1,13 +1,18 @@
 /**
  * The pools of one worker manager: those of the partitions that it owns. Hears front ends and workers, grants seats,
  * asks placement for room.
+ *
+ * The pools of one function share its limit, and are always owned together. After each event for one of them the others
+ * are told what it leaves them, before they hear anything else: so together they never grant more.
  */
 import type { Bus, Clock, Log, Subscription } from '../bus/bus.ts'
 import * as subjects from '../bus/subjects.ts'
 import type { FunctionRecord, Generation } from '../machines/function.ts'
-import { poolMachine } from '../machines/pool.ts'
+import { type PoolEvent, type PoolLimit, poolMachine } from '../machines/pool.ts'
+import { inUse } from '../machines/pool-ledger.ts'
 import type { Seat } from '../machines/reservations.ts'
 import { type Host, host } from './actor.ts'
+import { allotments } from './allotments.ts'
 import {
   eventOf,
   type FoundInPool,
@@ -40,10 +45,10 @@ export type PoolsBinding = {
   read(name: string): Promise<FunctionRecord | undefined>
   /** The registry's watched copy. */
   known(name: string): FunctionRecord | undefined
-  /** Seats of one pool at most. */
-  limit: number
-  /** How many sandboxes all pools here may have together: this owner's share of the account's concurrency. */
-  share(): number
+  /** What all functions share that have no reserved concurrency, and these with the reserved ones. See config.ts. */
+  accountConcurrency: number
+  /** Worker managers that are alive, this one among them. */
+  managers(): number
   /** Milliseconds. See config.ts. */
   keepAliveMs: number
 }
@@ -57,9 +62,12 @@ const TICK_MS = 1_000
 const PLACEMENT_TIMEOUT_MS = 5_000
 
 export function openPools(binding: PoolsBinding): Pools {
-  const { bus, clock, log, limit, keepAliveMs } = binding
+  const { bus, clock, log, keepAliveMs } = binding
+  const allotted = allotments(binding.accountConcurrency)
   const served = new Map<number, { epoch: string; hearing: Subscription; pools: Set<string> }>()
   const generations = new Map<string, Generation>()
+  /** The pools of each function that has any. */
+  const families = new Map<string, Set<string>>()
   let made = 0
 
   const tellFrontEnd = (frontEnd: string, event: string, fields: object) =>
@@ -72,13 +80,14 @@ export function openPools(binding: PoolsBinding): Pools {
     log,
     duties: {
       grant: ({ frontEnd, seats }, pool) => tellFrontEnd(frontEnd, 'granted', { pool, seats }),
-      throttle: ({ frontEnd, keep }, pool) =>
-        tellFrontEnd(frontEnd, 'throttled', {
-          pool,
-          keep,
-          reason: 'ConcurrentInvocationLimitExceeded',
-        }),
+      throttle: ({ frontEnd, keep, reason }, pool) =>
+        tellFrontEnd(frontEnd, 'throttled', { pool, keep, reason }),
       recall: ({ frontEnd, count }, pool) => tellFrontEnd(frontEnd, 'recalled', { pool, count }),
+      borrow: ({ count }, pool) => {
+        for (const other of families.get(functionOf(pool)) ?? []) {
+          if (other !== pool) pools.send(other, { type: 'lend', count })
+        }
+      },
       audit: ({ frontEnd, owner, audit }, pool) =>
         tellFrontEnd(frontEnd, 'audit', { pool, owner, audit }),
       place: ({ sandboxId }, pool) => place(sandboxId, pool),
@@ -90,7 +99,7 @@ export function openPools(binding: PoolsBinding): Pools {
         })
         if (outcome === 'timeout') return
         const isGone = outcome === 'no responders' || !outcome.json<SandboxAnswer>().isHere
-        if (isGone) pools.send(pool, { type: 'stopped', sandboxId, workerId })
+        if (isGone) tell(pool, { type: 'stopped', sandboxId, workerId })
       },
     },
     ended: (pool) => forget(pool),
@@ -98,20 +107,78 @@ export function openPools(binding: PoolsBinding): Pools {
 
   const forget = (pool: string): void => {
     generations.delete(pool)
+    const functionName = functionOf(pool)
+    const family = families.get(functionName)
+    family?.delete(pool)
+    if (family?.size === 0) families.delete(functionName)
     for (const { pools: its } of served.values()) its.delete(pool)
   }
 
-  const placedTogether = (): number =>
-    [...pools.instances()].reduce(
-      (sum, pool) => sum + Object.keys(pools.snapshot(pool)?.context.ledger.sandboxes ?? {}).length,
-      0,
+  /** An event, and what follows from it for the other pools of the function. */
+  const tell = (pool: string, event: PoolEvent): void => {
+    pools.send(pool, event)
+    shareOut(functionOf(pool))
+  }
+
+  const usedIn = (pool: string): number => {
+    const ledger = pools.snapshot(pool)?.context.ledger
+    return ledger === undefined ? 0 : inUse(ledger)
+  }
+
+  /** What a pool may have of its function's limit, now. */
+  const limitOf = (pool: string): PoolLimit => {
+    const functionName = functionOf(pool)
+    const { limit, reason } = allotted.of(functionName)
+    const family = families.get(functionName)
+    if (family === undefined || family.size < 2) return { limit, elsewhere: 0, reason }
+    let elsewhere = 0
+    for (const other of family) if (other !== pool) elsewhere += usedIn(other)
+    return { limit, elsewhere, reason }
+  }
+
+  const isUpToDate = (pool: string, { limit, elsewhere, reason }: PoolLimit): boolean => {
+    const known = pools.snapshot(pool)?.context
+    return (
+      known === undefined ||
+      (known.limit === limit && known.elsewhere === elsewhere && known.reason === reason)
     )
+  }
+
+  /**
+   * Each pool of a function hears what the others leave it. One that is told of more may take it, and the next one is told
+   * of what is left then: so it goes round until nobody has news.
+   */
+  const shareOut = (functionName: string): void => {
+    const family = [...(families.get(functionName) ?? [])]
+    for (let left = family.length + 1, isNews = true; isNews && left > 0; left--) {
+      isNews = false
+      for (const pool of family) {
+        const limit = limitOf(pool)
+        if (isUpToDate(pool, limit)) continue
+        isNews = true
+        pools.send(pool, { type: 'limited', ...limit })
+      }
+    }
+  }
+
+  /** Sandboxes of functions that share what the reservations leave. */
+  const placedUnreserved = (): number => {
+    let sum = 0
+    for (const pool of pools.instances()) {
+      if (allotted.of(functionOf(pool)).isReserved) continue
+      sum += Object.keys(pools.snapshot(pool)?.context.ledger.sandboxes ?? {}).length
+    }
+    return sum
+  }
+
+  /** This owner's part. Equal parts are exact with one worker manager, and never too much with several. */
+  const share = (): number => Math.floor(allotted.unreserved / Math.max(1, binding.managers()))
 
   const place = async (sandboxId: string, pool: string): Promise<void> => {
     const generation = generations.get(pool)
     const functionName = functionOf(pool)
-    if (placedTogether() > binding.share()) {
-      log.warn({ code: 'ACCOUNT_LIMIT', pool, share: binding.share() }, 'no more sandboxes here')
+    if (!allotted.of(functionName).isReserved && placedUnreserved() > share()) {
+      log.warn({ code: 'ACCOUNT_LIMIT', pool, share: share() }, 'no more sandboxes here')
       pools.send(pool, { type: 'noRoom', sandboxId })
       return
     }
@@ -121,10 +188,10 @@ export function openPools(binding: PoolsBinding): Pools {
     })
     const answer = typeof outcome === 'string' ? { noRoom: true } : outcome.json<RoomAnswer>()
     if ('placed' in answer) {
-      pools.send(pool, { type: 'placed', sandboxId, workerId: answer.placed })
+      tell(pool, { type: 'placed', sandboxId, workerId: answer.placed })
     } else {
       log.debug({ pool, sandboxId, outcome: typeof outcome }, 'no room')
-      pools.send(pool, { type: 'noRoom', sandboxId })
+      tell(pool, { type: 'noRoom', sandboxId })
     }
   }
 
@@ -133,15 +200,19 @@ export function openPools(binding: PoolsBinding): Pools {
     if (mine === undefined || pools.snapshot(pool) !== undefined) return
     mine.pools.add(pool)
     generations.set(pool, generation)
+    const functionName = functionOf(pool)
+    const family = families.get(functionName) ?? new Set()
+    families.set(functionName, family.add(pool))
     const prefix = `${generation.id.slice(0, 8)}-${mine.epoch}-${made++}`
     pools.start(pool, {
+      ...limitOf(pool),
       prefix,
-      limit,
       keepAliveMs,
       graceMs: GRACE_MS,
       roomAgainMs: ROOM_AGAIN_MS,
       found,
     })
+    shareOut(functionName)
   }
 
   /** The generation of a pool while it is the one that serves: only such a pool is made. */
@@ -170,7 +241,9 @@ export function openPools(binding: PoolsBinding): Pools {
     // What shows itself to a pool that is no more is of no use to anybody.
     const strays = pools.snapshot(pool) === undefined ? unusedIn(event) : []
     for (const { workerId, sandboxId } of strays) tellSandbox(workerId, sandboxId, 'stop')
-    if (strays.length === 0) pools.hear(pool, event)
+    if (strays.length > 0) return
+    pools.hear(pool, event)
+    shareOut(functionOf(pool))
   }
 
   const everyPool = (send: (pool: string) => void) => {
@@ -180,7 +253,7 @@ export function openPools(binding: PoolsBinding): Pools {
   let ticking: unknown
   const tick = () => {
     const atMs = clock.nowMs()
-    everyPool((pool) => pools.send(pool, { type: 'tick', atMs }))
+    everyPool((pool) => tell(pool, { type: 'tick', atMs }))
     ticking = clock.setTimer(tick, TICK_MS)
   }
   tick()
@@ -196,7 +269,7 @@ export function openPools(binding: PoolsBinding): Pools {
         // A pool of a generation that serves no longer is made all the same, so that its sandboxes are stopped.
         const stale = { id: generationOf(pool) } as Generation
         make(partition, pool, isCurrent && generation !== undefined ? generation : stale, its)
-        if (!isCurrent) pools.send(pool, { type: 'retired' })
+        if (!isCurrent) tell(pool, { type: 'retired' })
       }
     },
     leave(partition) {
@@ -205,20 +278,20 @@ export function openPools(binding: PoolsBinding): Pools {
       left?.hearing.stop()
       for (const pool of left?.pools ?? []) {
         pools.forget(pool)
-        generations.delete(pool)
+        forget(pool)
       }
     },
-    frontEndGone: (frontEnd) =>
-      everyPool((pool) => pools.send(pool, { type: 'frontEndGone', frontEnd })),
-    workerGone: (workerId) =>
-      everyPool((pool) => pools.send(pool, { type: 'workerGone', workerId })),
+    frontEndGone: (frontEnd) => everyPool((pool) => tell(pool, { type: 'frontEndGone', frontEnd })),
+    workerGone: (workerId) => everyPool((pool) => tell(pool, { type: 'workerGone', workerId })),
     workerDraining: (workerId) =>
-      everyPool((pool) => pools.send(pool, { type: 'workerDraining', workerId })),
+      everyPool((pool) => tell(pool, { type: 'workerDraining', workerId })),
     functionChanged(name, record) {
       everyPool((pool) => {
         const isOther = functionOf(pool) === name && generationOf(pool) !== record?.serving?.id
-        if (isOther) pools.send(pool, { type: 'retired' })
+        if (isOther) tell(pool, { type: 'retired' })
       })
+      const isNewsToAll = allotted.note(name, record?.reservedConcurrency)
+      for (const functionName of isNewsToAll ? [...families.keys()] : [name]) shareOut(functionName)
     },
     stop() {
       clock.clearTimer(ticking)

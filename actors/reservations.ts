@@ -26,6 +26,8 @@ export type Reservations = {
   workerGone(workerId: string): void
   workerDraining(workerId: string): void
   superseded(pool: string): void
+  /** The reserved concurrency of a function has changed. */
+  capped(functionName: string): void
   /** Gives every free seat back and stops. */
   stop(): void
 }
@@ -38,6 +40,8 @@ export type ReservationsBinding = {
   log: Log
   /** Milliseconds. See config.ts. */
   lingerMs: number
+  /** The reserved concurrency of a function, if it has one, as far as is known here. */
+  capOf(functionName: string): number | undefined
   seated(requestId: string, seat: Seat): void
   sentAhead(requestId: string, seat: Seat): void
   begun(requestId: string): void
@@ -75,7 +79,7 @@ export function openReservations(binding: ReservationsBinding): Reservations {
       forsake: ({ requestId }) => binding.forsaken(requestId),
       throttle: ({ requestId, reason }) => binding.throttled(requestId, reason),
       redirect: ({ requestId }) => binding.redirected(requestId),
-      ask: ({ count }, pool) => tell(pool, { type: 'want', frontEnd: frontEndId, count }),
+      ask: (wish, pool) => tell(pool, { type: 'want', frontEnd: frontEndId, ...wish }),
       giveBack: ({ seats }, pool) => release(pool, seats),
       reportLost: ({ seat }, pool) => tell(pool, { type: 'doubted', frontEnd: frontEndId, seat }),
     },
@@ -145,7 +149,11 @@ export function openReservations(binding: ReservationsBinding): Reservations {
     host: reservations,
     want(pool, requestId) {
       if (reservations.snapshot(pool) === undefined) {
-        reservations.start(pool, { askAgainMs: ASK_AGAIN_MS, quickMs: QUICK_MS })
+        reservations.start(pool, {
+          askAgainMs: ASK_AGAIN_MS,
+          quickMs: QUICK_MS,
+          cap: binding.capOf(functionOf(pool)),
+        })
       }
       reservations.send(pool, { type: 'wanted', requestId })
     },
@@ -160,6 +168,12 @@ export function openReservations(binding: ReservationsBinding): Reservations {
       if (reservations.snapshot(pool) !== undefined) {
         reservations.send(pool, { type: 'superseded' })
       }
+    },
+    capped(functionName) {
+      const cap = binding.capOf(functionName)
+      everyone((pool) => {
+        if (functionOf(pool) === functionName) reservations.send(pool, { type: 'capped', cap })
+      })
     },
     stop() {
       clock.clearTimer(ageing)

@@ -34,8 +34,22 @@ async function run() {
   const source = fileURLToPath(new URL('../cli/lambus.ts', import.meta.url))
   const built = fileURLToPath(new URL('../dist/cli/lambus.js', import.meta.url))
   const { lambus } = await import(pathToFileURL(existsSync(source) ? source : built).href)
+  const code = await lambus(process.argv.slice(2))
+  await Promise.all([said(process.stdout), said(process.stderr)])
   // Everything was said and ended: a socket that somebody forgot must not keep a command from ending, too.
-  process.exit(await lambus(process.argv.slice(2)))
+  process.exit(code)
+}
+
+/**
+ * What a slow reader has not taken yet would be lost with the process.
+ * @param {NodeJS.WriteStream} stream
+ * @returns {Promise<void>}
+ */
+function said(stream) {
+  return new Promise((resolve) => {
+    if (stream.destroyed || stream.writableLength === 0) resolve()
+    else stream.write('', () => resolve())
+  })
 }
 
 /** A kill -9 of the launcher cannot be passed on; the closed channel tells us, and we end as it did. */

@@ -4,11 +4,13 @@
  *     a stream takes the subject            it answers: stored, or why not
  *     only subscribers                      nobody answers, and the server was there all the time: they have it
  *     nobody                                the server says so at once
+ *     nobody may, with our permissions      the server says so, though not as an answer
  *     the link broke, or the server hangs   nothing is known: it is said again
  *
  * So a message may be heard twice by subscribers; a stream knows it by its `Nats-Msg-Id` and stores it once.
- * Source: NATS docs, "Request-Reply" (no responders), "JetStream publish"; all four in test/bus/announce.test.ts.
+ * Source: NATS docs, "Request-Reply" (no responders), "JetStream publish"; all of it in test/bus/announce.test.ts.
  */
+import { errors, type QueuedIterator, type Status } from 'nats'
 import type { Bus, Msg, Outcome } from './bus.ts'
 import { sentHeaders } from './sent-headers.ts'
 
@@ -32,14 +34,23 @@ export async function announce(bus: Bus, announcement: Announcement): Promise<An
   const outcome = await askUntilHeard(bus, announcement)
   if (outcome === 'no responders') return 'nobody'
   if (outcome === 'timeout') return 'heard'
+  if (outcome === 'denied') return denied(announcement)
   return serviceError(outcome) ?? storeError(outcome) ?? 'heard'
 }
+
+export const denied = ({ subject }: Announcement) => ({
+  refused: `NATS denies us ${subject}`,
+  passing: false,
+})
 
 /**
  * `no responders`: nobody listened for as long as there was patience. `timeout`: the server passed the message on, and
  * nobody answered. Throws as `announce` does.
  */
-export async function askUntilHeard(bus: Bus, announcement: Announcement): Promise<Outcome> {
+export async function askUntilHeard(
+  bus: Bus,
+  announcement: Announcement,
+): Promise<Outcome | 'denied'> {
   const deadline = performance.now() + announcement.patienceMs
   for (;;) {
     await bus.ready()
@@ -53,18 +64,42 @@ export async function askUntilHeard(bus: Bus, announcement: Announcement): Promi
 async function askOverOneLink(
   bus: Bus,
   { subject, body, headers, waitMs }: Announcement,
-): Promise<Outcome | 'link broke'> {
+): Promise<Outcome | 'denied' | 'link broke'> {
   let isBroken = !bus.up
   const forget = bus.onReconnect(() => {
     isBroken = true
   })
+  const denials = hearDenials(bus)
   try {
     const options = { headers: sentHeaders(...Object.entries(headers)), timeoutMs: waitMs }
     const outcome = await bus.request(subject, body, options)
     if (outcome !== 'timeout') return outcome
-    return (await serverIsThere(bus)) && bus.up && !isBroken ? outcome : 'link broke'
+    if (!(await serverIsThere(bus)) || !bus.up || isBroken) return 'link broke'
+    return (await denials.include(subject)) ? 'denied' : outcome
   } finally {
+    denials.stop()
     forget()
+  }
+}
+
+/** What the server forbids: nats.js tells it to no publisher. */
+function hearDenials(bus: Bus) {
+  const subjects = new Set<string>()
+  const statuses = bus.nats.status() as QueuedIterator<Status>
+  void (async () => {
+    for await (const status of statuses) {
+      if (status.type === 'error' && status.error instanceof errors.PermissionViolationError) {
+        subjects.add(status.error.subject)
+      }
+    }
+  })()
+  return {
+    async include(subject: string): Promise<boolean> {
+      // What has come in is heard in the turns that follow.
+      await new Promise(setImmediate)
+      return subjects.has(subject)
+    },
+    stop: () => statuses.stop(),
   }
 }
 

@@ -71,14 +71,18 @@ export async function findEvent(
 ): Promise<ShelvedEvent | { cursor: Cursor } | undefined> {
   const known = cursor === undefined ? await findByName(bus, requestId) : undefined
   if (known !== undefined) return known
+  const isDecided = openDecided(bus)
   let from = cursor === undefined ? start('queued') : readCursor(cursor)
   for (let messages = 0; messages < MESSAGES_PER_LOOK; ) {
     const page = await readPage(bus, subjects.anyPacket, from.sequence)
     // What was in a lane when the look began may have gone on to wait or to die.
     if (page.length === 0) return findByName(bus, requestId)
     for (const message of page) {
-      const found = shelvedIn(message, 'queued').find(({ event }) => event.id === requestId)
-      if (found !== undefined) return found
+      const shelved = shelvedIn(message, 'queued')
+      const index = shelved.findIndex(({ event }) => event.id === requestId)
+      const at = { ...from, sequence: message.seq, index }
+      const found = shelved[index]
+      if (found !== undefined && !(await isDecided(at, found))) return found
       from = { ...from, sequence: message.seq + 1 }
     }
     messages += page.length

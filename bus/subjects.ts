@@ -40,10 +40,6 @@ export const snsTopic = (topic: string) => `lambus.sns.${encodeToken(topic)}`
 /** `lambus.events.<bus>`: what is put on an event bus, `default` among them; body = the EventBridge event. A bus may have dots and slashes in its name. */
 export const eventBus = (bus: string) => `lambus.events.${encodeToken(bus)}`
 
-/** What nobody may name as a destination: it would speak with our voice to ourselves, or to the server. */
-export const isReserved = (subject: string): boolean =>
-  /^(?:\$|_INBOX|lambus(?:\.|$))/.test(subject)
-
 /** `lambus.sqs.api.<Operation>`: takes and gives the JSON of the SQS operation of that name. */
 export const sqsApi = (operation: string) => `lambus.sqs.api.${token(operation)}`
 export const anySqsApi = 'lambus.sqs.api.*'

@@ -24,6 +24,8 @@ const groups: Record<string, Record<string, () => Promise<CommandFile>>> = {
   },
   'Look at the system:': {
     ps: () => import('./ps.ts'),
+    queues: () => import('./queues.ts'),
+    events: () => import('./events.ts'),
     doctor: () => import('./doctor.ts'),
     env: () => import('./env.ts'),
     machines: () => import('./machines.ts'),

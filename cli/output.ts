@@ -64,3 +64,9 @@ export function duration(totalMs: number): string {
   }
   return shown.join(' ') || '0s'
 }
+
+/** 12.3 → `12 ms`, 1,234 → `1.2 s`, 65,000 → `1m 5s`. */
+export function elapsed(ms: number): string {
+  if (ms < 1_000) return `${Math.round(ms)} ms`
+  return ms < 60_000 ? `${(ms / 1_000).toFixed(1)} s` : duration(ms)
+}

@@ -30,6 +30,8 @@ export type LaneEvent =
   | { type: 'fenced' }
   | { type: 'renewed'; tookMs: number }
   | { type: 'lost' }
+  /** This process had no turn for so long that others may have given it up. */
+  | { type: 'overslept' }
   /** The lease that was in the way has gone. */
   | { type: 'vacant' }
   /** Somebody else should read it. */
@@ -117,6 +119,8 @@ const machine = base
           lost: { target: 'beaten', actions: 'close' },
           ranOut: { target: 'beaten', actions: 'close' },
           fenced: { target: 'beaten', actions: ['close', 'release'] },
+          // Whoever took over may be at the same events: nothing more is begun on an old belief.
+          overslept: { target: 'beaten', actions: ['close', 'release'] },
         },
         states: {
           opening: {
@@ -155,6 +159,7 @@ const machine = base
           lost: { target: 'over', actions: 'close' },
           ranOut: { target: 'over', actions: 'close' },
           fenced: { target: 'over', actions: ['close', 'release'] },
+          overslept: { target: 'over', actions: ['close', 'release'] },
         },
         after: { drainFor: { target: 'over', actions: ['close', 'release'] } },
         states: {

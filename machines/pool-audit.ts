@@ -12,12 +12,15 @@ import type { Seat } from './reservations.ts'
 /** What a front end says that it holds, in use or not. */
 export type Account = { frontEnd: string; audit: number; seats: Seat[] }
 
-export const holdersIn = (ledger: Ledger): Set<string> =>
-  new Set(
-    Object.values(ledger.sandboxes).flatMap(({ standing }) =>
-      standing.is === 'held' ? [standing.frontEnd] : [],
-    ),
-  )
+/** How many seats each front end holds that holds any. */
+export function heldBy(ledger: Ledger): Map<string, number> {
+  const holders = new Map<string, number>()
+  for (const { standing } of Object.values(ledger.sandboxes)) {
+    if (standing.is !== 'held') continue
+    holders.set(standing.frontEnd, (holders.get(standing.frontEnd) ?? 0) + 1)
+  }
+  return holders
+}
 
 /**
  * The ledger after an answer, and the seats that their workers should be asked about:

@@ -26,6 +26,8 @@ export type Ledger = {
   sandboxes: Record<string, Entry>
   /** Front end → how many seats it waits for. */
   wants: Record<string, number>
+  /** Of those, the ones for whom idle seats have been called back. */
+  tried: Record<string, number>
   /** Sandboxes placed so far: the next one's number. */
   placed: number
   /** Audits so far. See pool-audit.ts. */
@@ -37,6 +39,7 @@ export type Ledger = {
 export const emptyLedger: Ledger = {
   sandboxes: {},
   wants: {},
+  tried: {},
   placed: 0,
   audits: 0,
   leaving: [],
@@ -65,6 +68,13 @@ export const wanted = (ledger: Ledger): number =>
 
 export const total = (ledger: Ledger): number => Object.keys(ledger.sandboxes).length
 
+/** Seats on which an invocation may be running: the concurrency. */
+export const inUse = (ledger: Ledger): number => countOf(ledger, 'held', 'doubtful')
+
+/** How many of those who wait need nobody to give anything back: sandboxes are coming, or leave room by going. */
+export const due = (ledger: Ledger, limit: number): number =>
+  Math.min(coming(ledger) + countOf(ledger, 'unwanted'), Math.max(0, limit - inUse(ledger)))
+
 /** The same ledger with one sandbox's standing changed; unchanged when the sandbox is not known. */
 export function stand(ledger: Ledger, sandboxId: string, change: Partial<Entry>): Ledger {
   const entry = ledger.sandboxes[sandboxId]
@@ -89,16 +99,49 @@ export function drop(ledger: Ledger, isDropped: (entry: Entry, id: string) => bo
 
 export function want(ledger: Ledger, frontEnd: string, count: number): Ledger {
   const { [frontEnd]: _, ...others } = ledger.wants
-  return { ...ledger, wants: count > 0 ? { ...others, [frontEnd]: count } : others }
+  const wants = count > 0 ? { ...others, [frontEnd]: count } : others
+  const tried = Math.min(ledger.tried[frontEnd] ?? 0, count)
+  return { ...ledger, wants, tried: { ...ledger.tried, [frontEnd]: tried } }
 }
 
-/** Gives free sandboxes to those who wait, in turn, so that no front end starves another. */
-export function grant(ledger: Ledger): { ledger: Ledger; grants: Grant[] } {
+/** The ledger that knows for how many idle seats are being called back now. */
+export function tryFor(ledger: Ledger, tooMany: number): Ledger {
+  const { throttled } = refuse(ledger, tooMany, ledger.wants)
+  const tried = throttled.map(({ frontEnd, keep }): [string, number] => [
+    frontEnd,
+    (ledger.wants[frontEnd] ?? 0) - keep,
+  ])
+  return { ...ledger, tried: Object.fromEntries(tried) }
+}
+
+/** Without so many of those who wait: `from` says how many of each front end may be refused. `throttled`: who is left. */
+export function refuse(
+  ledger: Ledger,
+  tooMany: number,
+  from: Record<string, number>,
+): { ledger: Ledger; throttled: { frontEnd: string; keep: number }[] } {
+  const throttled: { frontEnd: string; keep: number }[] = []
+  let next = ledger
+  let excess = tooMany
+  for (const [frontEnd, count] of Object.entries(ledger.wants)) {
+    const refused = Math.min(count, from[frontEnd] ?? 0, Math.max(0, excess))
+    if (refused === 0) continue
+    throttled.push({ frontEnd, keep: count - refused })
+    next = want(next, frontEnd, count - refused)
+    excess -= refused
+  }
+  return { ledger: next, throttled }
+}
+
+/** Gives free sandboxes to those who wait, up to the limit, and in turn, so that no front end starves another. */
+export function grant(ledger: Ledger, limit: number): { ledger: Ledger; grants: Grant[] } {
   const free = Object.entries(ledger.sandboxes)
     .filter(([, { standing }]) => standing.is === 'free')
     // The one used last is the warmest.
     .sort(([, a], [, b]) => sinceOf(b) - sinceOf(a))
+    .slice(0, Math.max(0, limit - inUse(ledger)))
   const wants = { ...ledger.wants }
+  const tried = { ...ledger.tried }
   const sandboxes = { ...ledger.sandboxes }
   const seats: Record<string, Seat[]> = {}
   let turn = Object.keys(wants)
@@ -110,12 +153,13 @@ export function grant(ledger: Ledger): { ledger: Ledger; grants: Grant[] } {
       sandboxes[sandboxId] = { workerId, standing: { is: 'held', frontEnd, audits: ledger.audits } }
       seats[frontEnd] = [...(seats[frontEnd] ?? []), { sandboxId, workerId }]
       wants[frontEnd] = (wants[frontEnd] ?? 0) - 1
+      tried[frontEnd] = Math.max(0, (tried[frontEnd] ?? 0) - 1)
     }
     turn = turn.filter((frontEnd) => (wants[frontEnd] ?? 0) > 0)
   }
   const left = Object.fromEntries(Object.entries(wants).filter(([, count]) => count > 0))
   return {
-    ledger: { ...ledger, sandboxes, wants: left },
+    ledger: { ...ledger, sandboxes, wants: left, tried },
     grants: Object.entries(seats).map(([frontEnd, given]) => ({ frontEnd, seats: given })),
   }
 }

@@ -5,42 +5,53 @@
  *        │ ⇅ saturated (the limit is reached and more is wanted)
  *        └──retired──▶ draining ──empty──▶ over
  *
- * It counts concurrency exactly: a seat is held by one front end or by nobody, and there are never more sandboxes than
- * the limit. It grows when more invocations wait than sandboxes are coming, and calls off what it no longer needs: one
- * that waits takes whichever is first, returned or new. Who holds what is a belief, and audited every second: pool-audit.ts.
+ * It counts concurrency exactly: a seat is held by one front end or by nobody, and no more are granted than the limit. It
+ * grows when more invocations wait than sandboxes are coming, and calls off what it no longer needs: one that waits takes
+ * whichever is first, returned or new. Who holds what is a belief, and audited every second: pool-audit.ts.
+ *
+ * The limit is that of the function, and what its other pools have in use counts too: `elsewhere`. It can fall below what
+ * is held here; then seats are called back, and none is granted until enough have come.
  */
 import { assign, setup } from 'xstate'
 import { effect, withEffects } from './effect.ts'
-import { holdersIn, settle } from './pool-audit.ts'
+import { heldBy, settle } from './pool-audit.ts'
 import {
   callOff,
   coming,
-  countOf,
   drop,
+  due,
   type Entry,
   emptyLedger,
   type Found,
   type Grant,
   grant,
   grow,
+  inUse,
   type Ledger,
   rebuiltLedger,
+  refuse,
   shrink,
   stand,
   total,
+  tryFor,
   want,
   wanted,
 } from './pool-ledger.ts'
 import type { Seat } from './reservations.ts'
 
 /**
- * `prefix` starts the ids of the sandboxes that this owner places: different for each owner. `limit`: seats at most.
+ * `limit`: seats of the function at most, in all its pools. `elsewhere`: how many of them are in use in the others.
+ * `reason`: what who is throttled is told; AWS has one for each kind of limit.
+ */
+export type PoolLimit = { limit: number; elsewhere: number; reason: string }
+
+/**
+ * `prefix` starts the ids of the sandboxes that this owner places: different for each owner.
  * Milliseconds. `graceMs`: how long the wish for more is kept at the limit before it is throttled, while seats that lie
  * idle elsewhere are called back. `roomAgainMs`: how long to wait before workers without room are asked again.
  */
-export type PoolInput = {
+export type PoolInput = PoolLimit & {
   prefix: string
-  limit: number
   keepAliveMs: number
   graceMs: number
   roomAgainMs: number
@@ -49,7 +60,8 @@ export type PoolInput = {
 
 /** `atMs`: when, by the clock of whoever tells. */
 export type PoolEvent =
-  | { type: 'want'; frontEnd: string; count: number }
+  /** `held`: how many seats it had when it said so. Those that were granted since are no longer wanted. */
+  | { type: 'want'; frontEnd: string; count: number; held?: number }
   | { type: 'released'; frontEnd: string; seats: Seat[]; atMs: number }
   /** Its holder has lost sight of it. */
   | { type: 'doubted'; frontEnd: string; seat: Seat }
@@ -66,6 +78,10 @@ export type PoolEvent =
   | { type: 'workerGone'; workerId: string }
   | { type: 'workerDraining'; workerId: string }
   | { type: 'tick'; atMs: number }
+  /** The limit has changed, or what the function's other pools use of it. */
+  | ({ type: 'limited' } & PoolLimit)
+  /** Another pool of the function is at the limit and wants so many: idle seats here would be of use there. */
+  | { type: 'lend'; count: number }
   /** Another generation serves, or the function is deleted. */
   | { type: 'retired' }
 
@@ -80,8 +96,10 @@ const effects = {
   /** Asks a worker for a sandbox: `freed` if it is not in use, `stopped` if it is not there, else nothing. */
   reclaim: effect<Seat>(),
   recall: effect<{ frontEnd: string; count: number }>(),
+  /** Asks the function's other pools to call idle seats back; each of those comes as a `limited`. */
+  borrow: effect<{ count: number }>(),
   /** `keep`: how many of those who wait there may go on waiting. */
-  throttle: effect<{ frontEnd: string; keep: number }>(),
+  throttle: effect<{ frontEnd: string; keep: number; reason: string }>(),
   /** Asks a front end what it holds; ends in `holding`, with the same numbers. */
   audit: effect<{ frontEnd: string; owner: string; audit: number }>(),
 }
@@ -93,11 +111,14 @@ const seatsThat = (ledger: Ledger, is: string, of: (workerId: string) => boolean
 
 const anywhere = () => true
 
+/** What this pool may have of the function's limit. */
+const shareOf = ({ limit, elsewhere }: PoolLimit): number => Math.max(0, limit - elsewhere)
+
 /** Each event's mark on the ledger. */
 function record(ledger: Ledger, event: PoolEvent): Ledger {
   switch (event.type) {
     case 'want':
-      return want(ledger, event.frontEnd, event.count)
+      return want(ledger, event.frontEnd, event.count - onTheirWay(ledger, event))
     case 'released':
       return event.seats.reduce(
         (next, { sandboxId }) =>
@@ -140,6 +161,12 @@ function record(ledger: Ledger, event: PoolEvent): Ledger {
       return ledger
   }
 }
+
+/** Seats that a front end did not know of when it said what it wants: nobody would use them beside those. */
+const onTheirWay = (
+  ledger: Ledger,
+  { frontEnd, held }: Extract<PoolEvent, { type: 'want' }>,
+): number => (held === undefined ? 0 : Math.max(0, (heldBy(ledger).get(frontEnd) ?? 0) - held))
 
 const without = (ledger: Ledger, workerId: string): Ledger => ({
   ...ledger,
@@ -187,6 +214,13 @@ function undesired(ledger: Ledger, event: PoolEvent): Seat[] {
   }
 }
 
+/** How many wait for whom somebody would have to give a seat back. */
+const excessOf = ({ ledger, ...limit }: Context): number =>
+  wanted(ledger) - due(ledger, shareOf(limit))
+
+const isAtLimit = (context: Context): boolean =>
+  total(context.ledger) >= shareOf(context) && excessOf(context) > 0
+
 type StopAsked = { type: 'stop'; params: Seat }
 
 /** Asks for the end of all that `isMeant`; what no worker has accepted yet is asked to end when one has. */
@@ -209,13 +243,17 @@ const base = setup({
   actions: {
     ...effects,
     record: assign(({ context, event }) => ({ ledger: record(context.ledger, event) })),
+    rememberLimit: assign(({ event }) =>
+      event.type === 'limited'
+        ? { limit: event.limit, elsewhere: event.elsewhere, reason: event.reason }
+        : {},
+    ),
+    noteTried: assign(({ context }) => ({ ledger: tryFor(context.ledger, excessOf(context)) })),
     forgetWants: assign(({ context }) => ({ ledger: { ...context.ledger, wants: {} } })),
   },
   guards: {
-    isAtLimit: ({ context: { ledger, limit } }) =>
-      total(ledger) >= limit && wanted(ledger) > coming(ledger) + countOf(ledger, 'unwanted'),
-    isBelowLimit: ({ context: { ledger, limit } }) =>
-      total(ledger) < limit || wanted(ledger) <= coming(ledger) + countOf(ledger, 'unwanted'),
+    isAtLimit: ({ context }) => isAtLimit(context),
+    isBelowLimit: ({ context }) => !isAtLimit(context),
     isStillPlacing: ({ context: { ledger }, event }) =>
       event.type === 'noRoom' && ledger.sandboxes[event.sandboxId]?.standing.is === 'placing',
     wantsMore: ({ context: { ledger } }) => wanted(ledger) > coming(ledger),
@@ -234,12 +272,12 @@ const machine = base
   .extend({
     actions: {
       grantFree: base.enqueueActions(({ context, enqueue }) => {
-        const { ledger, grants } = grant(context.ledger)
+        const { ledger, grants } = grant(context.ledger, shareOf(context))
         enqueue.assign({ ledger })
         for (const given of grants) enqueue({ type: 'grant', params: given })
       }),
       placeMissing: base.enqueueActions(({ context, enqueue }) => {
-        const { ledger, places } = grow(context.ledger, context.prefix, context.limit)
+        const { ledger, places } = grow(context.ledger, context.prefix, shareOf(context))
         enqueue.assign({ ledger })
         for (const sandboxId of places) enqueue({ type: 'place', params: { sandboxId } })
       }),
@@ -261,7 +299,7 @@ const machine = base
         }
       }),
       placeOne: base.enqueueActions(({ context, enqueue }) => {
-        const limit = Math.min(context.limit, total(context.ledger) + 1)
+        const limit = Math.min(shareOf(context), total(context.ledger) + 1)
         const { ledger, places } = grow(context.ledger, context.prefix, limit)
         enqueue.assign({ ledger })
         for (const sandboxId of places) enqueue({ type: 'place', params: { sandboxId } })
@@ -298,21 +336,39 @@ const machine = base
           standing.is === 'placing' || standing.is === 'surplus'
         enqueue.assign({ ledger: stopAll(context.ledger, isComing, enqueue) })
       }),
-      recallIdle: base.enqueueActions(({ context: { ledger }, enqueue }) => {
-        const count = wanted(ledger) - coming(ledger)
+      recallIdle: base.enqueueActions(({ context: { ledger, elsewhere }, event, enqueue }) => {
+        const count = event.type === 'lend' ? event.count : wanted(ledger) - coming(ledger)
         if (count <= 0) return
-        for (const frontEnd of holdersIn(ledger)) {
+        for (const frontEnd of heldBy(ledger).keys()) {
           if (!(frontEnd in ledger.wants)) {
             enqueue({ type: 'recall', params: { frontEnd, count } })
           }
         }
+        if (elsewhere > 0 && event.type !== 'lend') enqueue({ type: 'borrow', params: { count } })
+      }),
+      /** Whoever waits no longer may have idle seats; those who wait are tried for once more. */
+      recallFromContent: base.enqueueActions(({ context, event, enqueue }) => {
+        if (event.type !== 'want' || event.frontEnd in context.ledger.wants) return
+        const { frontEnd } = event
+        const count = excessOf(context)
+        if (count <= 0 || !heldBy(context.ledger).has(frontEnd)) return
+        enqueue({ type: 'recall', params: { frontEnd, count } })
+        enqueue.assign({ ledger: { ...context.ledger, tried: {} } })
+      }),
+      /** Beyond the limit, whoever waits: a recall may have been lost, so it is said again with each tick. */
+      recallExcess: base.enqueueActions(({ context, enqueue }) => {
+        const excess = inUse(context.ledger) - shareOf(context)
+        if (excess <= 0) return
+        for (const [frontEnd, held] of heldBy(context.ledger)) {
+          enqueue({ type: 'recall', params: { frontEnd, count: Math.min(excess, held) } })
+        }
       }),
       auditHolders: base.enqueueActions(({ context: { ledger, prefix }, enqueue }) => {
-        const holders = holdersIn(ledger)
+        const holders = heldBy(ledger)
         if (holders.size === 0) return
         const audit = ledger.audits + 1
         enqueue.assign({ ledger: { ...ledger, audits: audit } })
-        for (const frontEnd of holders) {
+        for (const frontEnd of holders.keys()) {
           enqueue({ type: 'audit', params: { frontEnd, owner: prefix, audit } })
         }
       }),
@@ -322,19 +378,25 @@ const machine = base
         enqueue.assign({ ledger })
         for (const seat of uncertain) enqueue({ type: 'reclaim', params: seat })
       }),
-      /** Those that no sandbox is coming for; the others go on waiting. */
+      /** Those that no sandbox is coming for. Who has come since seats were called back has a grace of his own. */
       throttleRest: base.enqueueActions(({ context, enqueue }) => {
-        let { ledger } = context
-        let excess = wanted(ledger) - coming(ledger) - countOf(ledger, 'unwanted')
-        for (const [frontEnd, count] of Object.entries(ledger.wants)) {
-          const refused = Math.min(count, Math.max(0, excess))
-          if (refused === 0) continue
-          const keep = count - refused
-          enqueue({ type: 'throttle', params: { frontEnd, keep } })
-          ledger = want(ledger, frontEnd, keep)
-          excess -= refused
-        }
+        const { tried } = context.ledger
+        const { ledger, throttled } = refuse(context.ledger, excessOf(context), tried)
         enqueue.assign({ ledger })
+        for (const each of throttled) {
+          enqueue({ type: 'throttle', params: { ...each, reason: context.reason } })
+        }
+      }),
+      /** Where there is no room who waits may wait, but nobody whom the limit would keep out. */
+      throttleBeyond: base.enqueueActions(({ context, enqueue }) => {
+        const room = Math.max(0, shareOf(context) - inUse(context.ledger))
+        const excess = wanted(context.ledger) - room
+        const { ledger, throttled } = refuse(context.ledger, excess, context.ledger.wants)
+        if (throttled.length === 0) return
+        enqueue.assign({ ledger })
+        for (const each of throttled) {
+          enqueue({ type: 'throttle', params: { ...each, reason: context.reason } })
+        }
       }),
     },
   })
@@ -345,11 +407,13 @@ const machine = base
       ledger: found.length === 0 ? emptyLedger : rebuiltLedger(found),
     }),
     initial: 'serving',
-    entry: 'reclaimUncertain',
+    entry: ['reclaimUncertain', 'recallExcess'],
     on: {
       retired: '.draining',
       workerDraining: { actions: ['record', 'stopLeaving'] },
-      tick: { actions: ['reclaimUncertain', 'auditHolders', 'stopIdle'] },
+      tick: { actions: ['reclaimUncertain', 'auditHolders', 'stopIdle', 'recallExcess'] },
+      limited: { actions: ['rememberLimit', 'recallExcess', 'grantFree'] },
+      lend: { actions: 'recallIdle' },
       holding: { guard: 'isOurAudit', actions: 'settleAccount' },
       released: {
         actions: ['stopUndesired', 'record', 'stopLeaving', 'grantFree', 'callOffSurplus'],
@@ -376,17 +440,19 @@ const machine = base
           ],
           tick: [
             { guard: 'isUnused', target: 'over' },
-            { actions: ['reclaimUncertain', 'auditHolders', 'stopIdle'] },
+            { actions: ['reclaimUncertain', 'auditHolders', 'stopIdle', 'recallExcess'] },
           ],
+          limited: { actions: ['rememberLimit', 'recallExcess', 'grantFree', 'placeMissing'] },
         },
       },
       saturated: {
         description:
           'The limit is reached; idle seats are called back, then what is left is throttled.',
-        entry: 'recallIdle',
+        entry: ['noteTried', 'recallIdle'],
         always: { guard: 'isBelowLimit', target: 'serving' },
         on: {
-          want: { actions: ['record', 'grantFree', 'callOffSurplus'] },
+          limited: { actions: ['rememberLimit', 'recallExcess', 'grantFree', 'placeMissing'] },
+          want: { actions: ['record', 'grantFree', 'callOffSurplus', 'recallFromContent'] },
           stopped: { target: 'serving', actions: ['record', 'placeMissing'] },
           workerGone: { target: 'serving', actions: ['record', 'placeMissing'] },
           frontEndGone: { actions: ['record', 'reclaimUncertain', 'callOffSurplus'] },
@@ -395,7 +461,7 @@ const machine = base
             { actions: 'record' },
           ],
         },
-        after: { grace: { target: 'serving', actions: 'throttleRest' } },
+        after: { grace: { target: 'serving', actions: ['throttleRest', 'callOffSurplus'] } },
       },
       crowded: {
         description: 'No worker had room a moment ago; who waits takes what comes back.',
@@ -414,7 +480,12 @@ const machine = base
         // One goes to see whether there is room again, before many do.
         after: {
           roomAgain: [
-            { guard: 'wantsMore', target: 'crowded', reenter: true, actions: 'placeOne' },
+            {
+              guard: 'wantsMore',
+              target: 'crowded',
+              reenter: true,
+              actions: ['throttleBeyond', 'placeOne'],
+            },
             { target: 'serving' },
           ],
         },
@@ -425,6 +496,7 @@ const machine = base
         always: { guard: 'isEmpty', target: 'over' },
         on: {
           want: {},
+          limited: { actions: ['rememberLimit', 'recallExcess'] },
           released: { actions: ['stopUndesired', 'record', 'stopFree'] },
           ready: { actions: ['stopUndesired', 'record', 'stopFree'] },
           freed: { actions: ['stopUndesired', 'record', 'stopFree'] },

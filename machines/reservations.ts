@@ -8,16 +8,20 @@
  * a short linger, so that its next invocation asks nobody. Who gets which is in seat-line.ts.
  * What is told to the pool is a level ("I want seven"), said again while it holds, and not an edge: a lost message, a
  * repeated one or a new owner of the pool do no harm.
+ * A function with a reserved concurrency has a cap. The pool keeps to it over all front ends; this one refuses at once
+ * what is beyond it already here.
  */
 import { assign, setup } from 'xstate'
 import { effect, withEffects } from './effect.ts'
 import {
   aheadOf,
+  capped,
   cut,
   emptyLine,
   freed,
   givenUp,
   handedOver,
+  isFull,
   type Line,
   linedUp,
   plain,
@@ -25,15 +29,16 @@ import {
   served,
   struck,
   wish,
+  withinCap,
 } from './seat-line.ts'
 
 export type { Seat } from './seat-line.ts'
 
 /**
  * Milliseconds. `askAgainMs`: how often a wish that still holds is said again. `quickMs`: a seat whose last invocation took
- * no longer gets its next one ahead of time.
+ * no longer gets its next one ahead of time. `cap`: the reserved concurrency of the function, if it has one.
  */
-export type ReservationsInput = { askAgainMs: number; quickMs: number }
+export type ReservationsInput = { askAgainMs: number; quickMs: number; cap: number | undefined }
 
 export type ReservationsEvent =
   /** Also of one that was sent ahead and has come back: it is first in line. */
@@ -48,6 +53,8 @@ export type ReservationsEvent =
   | { type: 'throttled'; keep: number; reason: string }
   /** The pool wants seats back for others: free ones now, then the next to come back. */
   | { type: 'recalled'; count: number }
+  /** The function's reserved concurrency has changed; undefined: it has none. */
+  | { type: 'capped'; cap: number | undefined }
   | { type: 'workerGone'; workerId: string }
   /** It takes nothing new: seats on it go back as soon as they are free. */
   | { type: 'workerDraining'; workerId: string }
@@ -76,15 +83,19 @@ const effects = {
   throttle: effect<{ requestId: string; reason: string }>(),
   /** The function has moved on: the invocation should look where to. */
   redirect: effect<{ requestId: string }>(),
-  /** Tells the pool how many invocations wait here. */
-  ask: effect<{ count: number }>(),
+  /** Tells the pool how many invocations wait here; where there is a cap and each seat counts, also how many are held. */
+  ask: effect<{ count: number; held?: number }>(),
   giveBack: effect<{ seats: Seat[] }>(),
   /** The pool should forget a sandbox that is no more, or make sure of one that nobody knows about. */
   reportLost: effect<{ seat: Seat }>(),
 }
 
-const isQuick = ({ quickMs }: Context, event: ReservationsEvent): boolean =>
-  event.type === 'finished' && event.tookMs <= quickMs
+/** Where there is a cap nobody is sent ahead, however quick. */
+const isQuick = ({ quickMs, cap }: Context, event: ReservationsEvent): boolean =>
+  event.type === 'finished' && event.tookMs <= quickMs && cap === undefined
+
+/** AWS's reason, the same at 0 and at any other cap: lambda-semantics.md §3.3. */
+const BEYOND_CAP = 'ReservedFunctionConcurrentInvocationLimitExceeded'
 
 const base = setup({
   types: {} as { input: ReservationsInput; context: Context; events: ReservationsEvent },
@@ -118,6 +129,9 @@ const base = setup({
   guards: {
     hasNext: ({ context, event }) =>
       event.type === 'finished' && aheadOf(context.line, event.seat) !== undefined,
+    isBeyondCap: ({ context: { cap, line }, event }) =>
+      cap !== undefined && event.type === 'wanted' && isFull(line, cap, event.requestId),
+    hasCap: ({ context }) => context.cap !== undefined,
     hasNoneFree: ({ context }) => context.line.free.length === 0,
     wishes: ({ context }) => wish(context.line) > 0,
     isMoreThanTold: ({ context }) =>
@@ -148,6 +162,25 @@ const beginNext = {
     event: Extract<ReservationsEvent, { type: 'finished' }>
   }) => ({ requestId: aheadOf(context.line, event.seat)?.requestId ?? '' }),
 }
+
+const askOf = ({ told, cap, line }: Context) =>
+  cap === undefined ? { count: told } : { count: told, held: line.busy + line.free.length }
+
+const ask = {
+  type: 'ask' as const,
+  params: ({ context }: { context: Context }) => askOf(context),
+}
+
+const refuseWanted = [
+  'strike' as const,
+  {
+    type: 'throttle' as const,
+    params: ({ event }: { event: Extract<ReservationsEvent, { type: 'wanted' }> }) => ({
+      requestId: event.requestId,
+      reason: BEYOND_CAP,
+    }),
+  },
+]
 
 const machine = base
   .extend({
@@ -186,6 +219,32 @@ const machine = base
         enqueue.assign({ line: struck(context.line, next.requestId) })
         enqueue({ type: 'forsake', params: { requestId: next.requestId } })
       }),
+      /** The pool may have granted them before it heard of the cap. */
+      returnBeyondCap: base.enqueueActions(({ context: { cap, line: before }, enqueue }) => {
+        if (cap === undefined) return
+        const { line, seats } = withinCap(before, cap)
+        if (seats.length > 0) enqueue({ type: 'giveBack', params: { seats } })
+        enqueue.assign({ line })
+      }),
+      /** Near a cap, a wish that is no longer true would keep seats from others, or call theirs back. */
+      askForLess: base.enqueueActions(({ context, enqueue }) => {
+        const { cap, line, told } = context
+        if (cap === undefined || told <= wish(line)) return
+        enqueue.assign({ told: wish(line) })
+        enqueue({ type: 'ask', params: askOf({ ...context, told: wish(line) }) })
+      }),
+      observeCap: base.enqueueActions(({ context, event, enqueue }) => {
+        if (event.type !== 'capped') return
+        const { cap } = event
+        enqueue.assign({ cap })
+        if (cap === undefined) return
+        const { line, orders, refused } = capped(context.line, cap)
+        for (const requestId of refused) {
+          enqueue({ type: 'throttle', params: { requestId, reason: BEYOND_CAP } })
+        }
+        for (const order of orders) enqueue(order)
+        enqueue.assign({ line, told: Math.min(wish(line), context.told) })
+      }),
       returnRecalled: base.enqueueActions(({ context, event, enqueue }) => {
         if (event.type !== 'recalled') return
         const seats = context.line.free.slice(0, event.count).map(plain)
@@ -194,7 +253,10 @@ const machine = base
           line: {
             ...context.line,
             free: context.line.free.slice(seats.length),
-            owed: Math.min(context.line.busy, event.count - seats.length),
+            owed: Math.max(
+              context.line.owed,
+              Math.min(context.line.busy, event.count - seats.length),
+            ),
             // Until they are back nobody is sent ahead to what is to be given back.
             open: [],
           },
@@ -260,11 +322,12 @@ const machine = base
     initial: 'content',
     on: {
       wanted: { actions: ['lineUp', 'serve'] },
-      withdrawn: { actions: 'strike' },
+      withdrawn: { actions: ['strike', 'askForLess'] },
       finished: [
         { guard: 'hasNext', actions: [beginNext, 'handOver', 'serve'] },
         { guard: 'owes', actions: ['payOwed', 'giveUpSeat', giveBackFinished] },
         { guard: 'isOnLeavingWorker', actions: ['giveUpSeat', giveBackFinished] },
+        { guard: 'hasCap', actions: ['keepFree', 'serve', 'askForLess'] },
         { actions: ['keepFree', 'serve'] },
       ],
       lost: {
@@ -274,9 +337,10 @@ const machine = base
           { type: 'reportLost', params: ({ event }) => ({ seat: event.seat }) },
         ],
       },
-      granted: { actions: ['keepGranted', 'serve'] },
+      granted: { actions: ['keepGranted', 'returnBeyondCap', 'serve'] },
       throttled: { actions: 'throttleLast' },
       recalled: { actions: 'returnRecalled' },
+      capped: { actions: ['observeCap', 'returnBeyondCap'] },
       workerGone: { actions: 'forgetWorker' },
       workerDraining: { actions: 'returnFromWorker' },
       aged: { actions: 'returnOld' },
@@ -286,27 +350,28 @@ const machine = base
       content: {
         description: 'The pool owes us nothing.',
         on: {
-          wanted: {
-            guard: 'hasNoneFree',
-            target: 'asking',
-            actions: ['lineUp', 'serve', 'rememberTold'],
-          },
+          wanted: [
+            { guard: 'isBeyondCap', actions: refuseWanted },
+            {
+              guard: 'hasNoneFree',
+              target: 'asking',
+              actions: ['lineUp', 'serve', 'rememberTold'],
+            },
+          ],
           aged: [{ guard: 'isUnused', target: 'over' }, { actions: 'returnOld' }],
         },
       },
       asking: {
         description: 'The pool knows how many invocations wait here.',
-        entry: { type: 'ask', params: ({ context }) => ({ count: context.told }) },
+        entry: ask,
         on: {
-          wanted: {
-            guard: 'isMoreThanTold',
-            actions: [
-              'lineUp',
-              'serve',
-              'rememberTold',
-              { type: 'ask', params: ({ context }) => ({ count: context.told }) },
-            ],
-          },
+          wanted: [
+            { guard: 'isBeyondCap', actions: refuseWanted },
+            {
+              guard: 'isMoreThanTold',
+              actions: ['lineUp', 'serve', 'rememberTold', ask],
+            },
+          ],
         },
         after: {
           askAgain: [
@@ -318,7 +383,7 @@ const machine = base
             },
             {
               target: 'content',
-              actions: ['rememberTold', { type: 'ask', params: { count: 0 } }],
+              actions: ['rememberTold', ask],
             },
           ],
         },

@@ -5,6 +5,9 @@
  * sent ahead to a seat whose invocations are quick, one at most: it begins there as soon as the one before it has ended,
  * with no way back and forth between. What was sent ahead is called back when another seat is free, or when it waits there
  * too long; and whoever has come back is served before anybody else is sent ahead, so that nobody is overtaken for long.
+ *
+ * A function with a reserved concurrency has a *cap*: what this front end holds, and who waits here, is within it. There
+ * nobody is sent ahead: whoever finds as many at work as the cap allows is refused, and does not stand behind them.
  */
 export type Seat = { sandboxId: string; workerId: string }
 
@@ -141,6 +144,34 @@ function calledBack(ahead: Ahead[], count: number): { ahead: Ahead[]; orders: Or
     return { ...each, isCalledBack: true }
   })
   return { ahead: after, orders }
+}
+
+/** Whether as many run and wait here as the cap allows, the one who asks not counted. */
+export const isFull = (line: Line, cap: number, requestId: string): boolean =>
+  line.busy + wish(line) >= cap + (line.ahead.some((each) => each.requestId === requestId) ? 1 : 0)
+
+/** The line without what it holds beyond the cap: free seats now, then the next that come back. */
+export function withinCap(line: Line, cap: number): { line: Line; seats: Seat[] } {
+  const held = line.busy + line.free.length
+  if (held <= cap) return { line, seats: [] }
+  const seats = line.free.slice(0, held - cap).map(plain)
+  const owed = Math.max(line.owed, line.busy - cap)
+  return { line: { ...line, free: line.free.slice(seats.length), owed }, seats }
+}
+
+/** What a cap makes of a line that had none, or another one: nobody ahead, and no more waiting than it allows. */
+export function capped(
+  line: Line,
+  cap: number,
+): { line: Line; orders: Order[]; refused: string[] } {
+  const left = cut(line, Math.max(0, cap - line.busy))
+  const { ahead, orders } = calledBack(left.line.ahead, left.line.ahead.length)
+  const free = left.line.free.map((seat) => ({ ...seat, isQuick: false }))
+  return {
+    line: { ...left.line, ahead, free, open: [] },
+    orders: [...left.orders, ...orders],
+    refused: left.refused,
+  }
 }
 
 /**

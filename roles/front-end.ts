@@ -41,15 +41,24 @@ export async function startFrontEnd({
   const code = await openCode(bus)
   /** The pool of each function that serves, to know when another one does. */
   const serving = new Map<string, string>()
+  const caps = new Map<string, number>()
 
-  // While nothing is reserved yet, nothing is superseded.
+  // While nothing is reserved yet, nothing is superseded or capped.
   let superseded = (_pool: string): void => {}
+  let capped = (_functionName: string): void => {}
+  const noteCap = (name: string, cap: number | undefined) => {
+    if (caps.get(name) === cap) return
+    if (cap === undefined) caps.delete(name)
+    else caps.set(name, cap)
+    capped(name)
+  }
   const noteServing = (name: string, record: FunctionRecord | undefined) => {
     const pool = record?.serving && poolOf(record, record.serving)
     const before = serving.get(name)
     if (pool === undefined) serving.delete(name)
     else serving.set(name, pool)
     if (before !== undefined && before !== pool) superseded(before)
+    noteCap(name, record?.reservedConcurrency)
   }
   const registry = await functions.watch({
     onChange: noteServing,
@@ -69,6 +78,7 @@ export async function startFrontEnd({
     clock,
     log,
     lingerMs: config.lingerMs,
+    capOf: (name) => caps.get(name),
     seated: (requestId, seat) => invocations.seated(requestId, seat),
     sentAhead: (requestId, seat) => invocations.sentAhead(requestId, seat),
     begun: (requestId) => invocations.begun(requestId),
@@ -79,6 +89,7 @@ export async function startFrontEnd({
     inUse: () => invocations.inUse(),
   })
   superseded = reservations.superseded
+  capped = reservations.capped
   const invocations = openInvocations({
     bus,
     clock,

@@ -11,6 +11,11 @@ import { assignmentsBucket, leasesBucket, queuesBucket } from '../bus/subjects.t
 import type { QueueRecord } from '../machines/queue.ts'
 import { anyHost, type Process, type Role } from './role.ts'
 
+/**
+ * Two beats missing, and a poller is asked whether it is there: its lanes should be read by another in less than 2 s, and
+ * finding out is most of that.
+ */
+const BEATS_MISSED = 2
 /** A reader that drains has this much longer than it gives itself. */
 const MOVE_SLACK_MS = 5_000
 
@@ -54,6 +59,7 @@ export async function startLeasing({
   const pollers = watchPeers({
     ...watching,
     role: 'poller',
+    silenceMs: Math.min(config.silenceMs, BEATS_MISSED * config.beatMs),
     appeared: () => laneLeases.pollersAre(pollers.ids),
     gone: laneLeases.pollerGone,
   })

@@ -71,6 +71,7 @@ export async function startPoller({
     leaseTtlMs: config.leaseTtlMs,
     drainForMs: config.drainTimeoutMs,
     reconcileMs: config.reconcileMs,
+    silenceMs: Math.min(config.silenceMs, 2 * config.beatMs),
     mostPackets: MOST_PACKETS,
     take: (lane, ref, functionName, event) => events.take(lane, ref, functionName, event),
     left: (lane) => events.left(lane),

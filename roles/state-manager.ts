@@ -1,10 +1,12 @@
 /**
  * The state manager: which queues there are, which functions have one of their own, and how long events wait. Several may
- * run; one leads.
+ * run; one leads. Any of them answers who wants to look at events, or to put dead ones back.
  */
+import { openEventDesk } from '../actors/event-desk.ts'
 import { openLeadership } from '../actors/leadership.ts'
 import { watchPeers } from '../actors/peer.ts'
 import { openQueues } from '../actors/queue.ts'
+import { openQueueChoice } from '../actors/queue-choice.ts'
 import { openDirectory } from '../bus/directory.ts'
 import { ensureEvents } from '../bus/event-stream.ts'
 import { openFunctions } from '../bus/functions.ts'
@@ -23,15 +25,17 @@ export async function startStateManager({
   clock,
   log,
   presence,
+  newId,
 }: Process): Promise<Role> {
   await ensureEvents(bus)
   const functions = await openFunctions<FunctionRecord>(bus)
   const registry = await functions.watch({ reconcileEveryMs: config.reconcileMs, clock, log })
+  const directory = await openDirectory<QueueRecord>(bus, queuesBucket)
   const queues = openQueues({
     bus,
     clock,
     log,
-    queues: await openDirectory<QueueRecord>(bus, queuesBucket),
+    queues: directory,
     functions: { get: (name) => registry.get(name)?.value },
     sharedQueues: config.sharedQueues,
     lanes: config.lanesPerQueue,
@@ -68,6 +72,14 @@ export async function startStateManager({
       leadership.gone(other)
     },
   })
+  const choice = await openQueueChoice(bus, {
+    queues: directory,
+    sharedQueues: config.sharedQueues,
+    reconcileMs: config.reconcileMs,
+    clock,
+    log,
+  })
+  const desk = openEventDesk(bus, { choose: choice.choose, clock, newId, log })
   await queues.join()
   await leadership.join()
   return {
@@ -75,6 +87,8 @@ export async function startStateManager({
     status: () => ({ leads: leadership.isLeading }),
     ready: leadership.settled,
     async stop() {
+      desk.stop()
+      choice.stop()
       pollers.stop()
       others.stop()
       await leadership.stop()

@@ -25,9 +25,8 @@ export async function startWorkerManager({
     log,
     read: async (name) => (await functions.read(name))?.value,
     known: (name) => registry.get(name)?.value,
-    limit: config.accountConcurrency,
-    // Equal shares: exact with one worker manager, never too much with several.
-    share: () => Math.floor(config.accountConcurrency / Math.max(1, managers.ids.length)),
+    accountConcurrency: config.accountConcurrency,
+    managers: () => managers.ids.length,
     keepAliveMs: config.keepAliveMs,
   })
   const registry = await functions.watch({

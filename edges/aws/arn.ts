@@ -3,7 +3,8 @@
  *
  *     arn:aws:sqs:<region>:<account>:<queue>                           arn:aws:sns:<region>:<account>:<topic>
  *     arn:aws:lambda:<region>:<account>:function:<name>[:<qualifier>]  arn:aws:events:<region>:<account>:event-bus/<bus>
- *     arn:lambus:nats:::<subject>
+ *     arn:lambus:nats:::<subject>, which is none of the system's own: who may set a destination would otherwise speak to
+ *     streams and buckets with the voice of a poller
  *
  * This reads names and promises nothing about them: a queue or topic may be FIFO (`.fifo`), which AWS refuses as a
  * destination, in another region, or not there.
@@ -11,6 +12,8 @@
  * Source: lambda-semantics.md §4.2; the names' characters and lengths are those of SQS CreateQueue, SNS CreateTopic,
  * EventBridge CreateEventBus (dots and slashes too) and Lambda CreateFunction, CreateAlias.
  */
+import { isDestination } from '../../bus/subjects.ts'
+
 type Located = { readonly region: string; readonly account: string }
 
 export type Destination =
@@ -37,7 +40,7 @@ const busName = /^event-bus\/([/.\w-]{1,256})$/
 /** Undefined when the ARN names nothing that can be a destination. */
 export function parseDestination(arn: string): Destination | undefined {
   const subject = natsArn.exec(arn)?.[1]
-  if (subject !== undefined) return { kind: 'nats', subject }
+  if (subject !== undefined) return isDestination(subject) ? { kind: 'nats', subject } : undefined
   const [, service = '', region = '', account = '', resource = ''] = awsArn.exec(arn) ?? []
   return readers[service]?.(resource, { region, account })
 }

@@ -97,6 +97,41 @@ test('silence on a link that broke is no sign of having been heard', async () =>
   await proxy.close()
 })
 
+// NATS docs, "Authorization": what is denied is said to the connection, not to who asked.
+test('a subject that we may not speak on is no subject that heard', async () => {
+  const guarded = await startNatsServer({
+    conf: `authorization { users: [
+      { user: some, password: pass, permissions { publish { allow: ["may.*", "_INBOX.>"] }, subscribe: ">" } }
+      { user: all, password: pass }
+    ] }`,
+  })
+  const all = await openBus({
+    servers: guarded.url,
+    role: 't',
+    id: '1',
+    user: 'all',
+    password: 'pass',
+  })
+  const some = await openBus({
+    servers: guarded.url,
+    role: 't',
+    id: '2',
+    user: 'some',
+    password: 'pass',
+  })
+  all.subscribe('>', () => {})
+  await all.nats.flush()
+  const denied = { refused: 'NATS denies us not.a', passing: false }
+  expect(await say('not.a', { on: some })).toEqual(denied)
+  expect(await Promise.all([say('not.a', { on: some }), say('may.a', { on: some })])).toEqual([
+    denied,
+    'heard',
+  ])
+  await all.close()
+  await some.close()
+  await guarded.stop()
+})
+
 test('a closed bus says nothing', async () => {
   const own = await openBus({ servers: server.url, role: 'test', id: 'closed' })
   await own.close()

@@ -5,7 +5,7 @@ import { decodePacket, encodePacket, type StoredEvent } from '../../bus/event-pa
 import { mostAtOnce, openRedrive, type Redrive } from '../../bus/event-redrive.ts'
 import { findEvent, listEvents, readPage } from '../../bus/event-shelf.ts'
 import { ensureEvents } from '../../bus/event-stream.ts'
-import { openLane } from '../../bus/lane.ts'
+import { type EventRef, openLane } from '../../bus/lane.ts'
 import { anyPacket, dead, eventPacket, eventStream, retry } from '../../bus/subjects.ts'
 import { systemClock } from '../../edges/clock.ts'
 import { keptLog } from '../kept-log.ts'
@@ -106,7 +106,7 @@ describe('a list', () => {
 
   test('leaves out what has been decided, though its packet is still there', async () => {
     await put('f', 'a', 'b')
-    const refs = new Map<string, { sequence: number; index: number }>()
+    const refs = new Map<string, EventRef>()
     const lane = await openLane(bus, {
       queue: 'q',
       lane: 0,
@@ -118,12 +118,15 @@ describe('a list', () => {
       log: keptLog(),
     })
     if (lane === 'fenced') throw new Error('fenced')
+    await lane.read()
     await until(() => refs.size === 2)
     await lane.finish(
       [refs.get('a') ?? { sequence: 0, index: 0 }],
       [{ subject: dead('f', 'a'), body: encodePacket([died('a')]) }],
     )
     expect((await list()).ids).toEqual(['dead a', 'queued b'])
+    expect(await redriveOn(bus).these(['a'])).toEqual(['a'])
+    expect(await findEvent(bus, 'a')).toMatchObject({ state: 'queued', lane: 1 })
     await lane.close()
   })
 

@@ -17,6 +17,7 @@ const opened: LaneEvent = { type: 'opened' }
 const fenced: LaneEvent = { type: 'fenced' }
 const renewed: LaneEvent = { type: 'renewed', tookMs: 3 }
 const lost: LaneEvent = { type: 'lost' }
+const overslept: LaneEvent = { type: 'overslept' }
 const vacant: LaneEvent = { type: 'vacant' }
 const withdrawn: LaneEvent = { type: 'withdrawn' }
 const offered: LaneEvent = { type: 'offered' }
@@ -141,6 +142,36 @@ test('a reader that a later one has fenced off leaves, and gives back what is le
   `)
 })
 
+test('a reader that had no turn for long gives the lane back: others may have given it up', () => {
+  expect(story(...read, overslept, 'askAgain')).toMatchInlineSnapshot(`
+    "
+    (start)    → acquiring                acquire
+    acquired 2 → leased.opening           stop waiting, wait 14998 ms, open, wait 5000 ms
+    opened     → leased.reading.renewing  stop waiting, renew
+    renewed 3  → leased.reading.renewed   stop waiting, wait 14997 ms, wait 5000 ms
+    overslept  → beaten                   stop waiting, close, release, stop waiting, wait 500 ms
+    askAgain   → acquiring                stop waiting, acquire
+    "
+  `)
+  expect(story(...read, withdrawn, overslept)).toMatchInlineSnapshot(`
+    "
+    (start)    → acquiring                acquire
+    acquired 2 → leased.opening           stop waiting, wait 14998 ms, open, wait 5000 ms
+    opened     → leased.reading.renewing  stop waiting, renew
+    renewed 3  → leased.reading.renewed   stop waiting, wait 14997 ms, wait 5000 ms
+    withdrawn  → draining.renewing        stop waiting, drain, wait 30000 ms, renew
+    overslept  → over                     stop waiting, close, release
+    "
+  `)
+  expect(story(taken, overslept)).toMatchInlineSnapshot(`
+    "
+    (start)   → acquiring  acquire
+    taken     → beaten     stop waiting, wait 500 ms
+    overslept → beaten     ignored
+    "
+  `)
+})
+
 test('a lane that cannot be opened in time is left to others', () => {
   expect(story(acquired, 'renewEvery', opened)).toMatchInlineSnapshot(`
     "
@@ -248,6 +279,7 @@ const anyEvent = fc.constantFrom<LaneEvent | 'a timer rings'>(
   fenced,
   renewed,
   lost,
+  overslept,
   vacant,
   withdrawn,
   offered,

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type PoolEvent, poolMachine } from '../../machines/pool.ts'
-import type { Entry, Found, Standing } from '../../machines/pool-ledger.ts'
+import { type Entry, type Found, inUse, type Standing } from '../../machines/pool-ledger.ts'
 import type { Seat } from '../../machines/reservations.ts'
 import { live, type Taken } from './life.ts'
 import { storyOf } from './story.ts'
@@ -9,12 +9,17 @@ import { storyOf } from './story.ts'
 const input = {
   prefix: 's',
   limit: 3,
+  elsewhere: 0,
+  reason: 'account',
   keepAliveMs: 600_000,
   graceMs: 50,
   roomAgainMs: 500,
   found: [] as Found[],
 }
-const story = storyOf(poolMachine, input)
+/** The usual reason goes without saying. */
+const story = storyOf(poolMachine, input, (key, value) =>
+  key === 'reason' && value === 'account' ? '' : undefined,
+)
 
 const seatOf = (sandboxId: string, workerId = 'w1'): Seat => ({ sandboxId, workerId })
 const want = (frontEnd: string, count: number): PoolEvent => ({ type: 'want', frontEnd, count })
@@ -63,6 +68,13 @@ const workerGone = (workerId: string): PoolEvent => ({ type: 'workerGone', worke
 const workerDraining = (workerId: string): PoolEvent => ({ type: 'workerDraining', workerId })
 const tick = (atMs: number): PoolEvent => ({ type: 'tick', atMs })
 const retired: PoolEvent = { type: 'retired' }
+const limited = (limit: number, elsewhere = 0, reason = 'account'): PoolEvent => ({
+  type: 'limited',
+  limit,
+  elsewhere,
+  reason,
+})
+const lend = (count: number): PoolEvent => ({ type: 'lend', count })
 
 const warm = (frontEnd: string, sandboxId: string): PoolEvent[] => [
   want(frontEnd, 1),
@@ -284,6 +296,153 @@ test('at the limit what is being stopped makes room, and nobody is throttled for
     want a 4              → saturated  place s-1, place s-2, wait 50 ms
     grace                 → serving    stop waiting, throttle a 3
     stopped s-0 w1        → serving    place s-3
+    "
+  `)
+})
+
+// AWS Lambda Developer Guide, "Configuring reserved concurrency for a function"; lambda-semantics.md §3.3.
+test('a limit that is lowered calls seats back, also from who waits, and none is granted before enough have come', () => {
+  expect(
+    story(
+      ...warm('a', 's-0'),
+      ...warm('b', 's-1'),
+      ...warm('b', 's-2'),
+      want('a', 1),
+      limited(1, 0, 'reserved'),
+      released('b', 's-1'),
+      tick(1_000),
+      released('b', 's-2'),
+      'grace',
+      released('a', 's-0'),
+      want('b', 1),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)               → serving
+    want a 1              → serving    place s-0
+    placed s-0 w1         → serving
+    ready s-0 w1 0        → serving    grant a [s-0/w1]
+    want b 1              → serving    place s-1
+    placed s-1 w1         → serving
+    ready s-1 w1 0        → serving    grant b [s-1/w1]
+    want b 1              → serving    place s-2
+    placed s-2 w1         → serving
+    ready s-2 w1 0        → serving    grant b [s-2/w1]
+    want a 1              → saturated  recall b 1, wait 50 ms
+    limited 1 0 reserved  → saturated  recall a 1, recall b 2
+    released b [s-1/w1] 0 → saturated
+    tick 1000             → saturated  audit a s 1, audit b s 1, recall a 1, recall b 1
+    released b [s-2/w1] 0 → saturated
+    grace                 → serving    stop waiting, throttle a 0 reserved
+    released a [s-0/w1] 0 → serving
+    want b 1              → serving    grant b [s-0/w1]
+    "
+  `)
+})
+
+test('a limit that is raised counts at once, for who waits as well', () => {
+  expect(
+    story(...warm('a', 's-0'), limited(1), want('b', 3), limited(3), limited(9)),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)        → serving
+    want a 1       → serving    place s-0
+    placed s-0 w1  → serving
+    ready s-0 w1 0 → serving    grant a [s-0/w1]
+    limited 1 0    → serving
+    want b 3       → saturated  recall a 3, wait 50 ms
+    limited 3 0    → saturated  place s-1, place s-2
+    limited 9 0    → serving    place s-3, stop waiting
+    "
+  `)
+})
+
+test('at a limit of 0 everybody is throttled, whatever lies free', () => {
+  expect(
+    story(
+      ...warm('a', 's-0'),
+      released('a', 's-0'),
+      limited(0, 0, 'reserved'),
+      want('a', 1),
+      'grace',
+      limited(3),
+      want('a', 1),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)               → serving
+    want a 1              → serving    place s-0
+    placed s-0 w1         → serving
+    ready s-0 w1 0        → serving    grant a [s-0/w1]
+    released a [s-0/w1] 0 → serving
+    limited 0 0 reserved  → serving
+    want a 1              → saturated  wait 50 ms
+    grace                 → serving    stop waiting, throttle a 0 reserved
+    limited 3 0           → serving
+    want a 1              → serving    grant a [s-0/w1]
+    "
+  `)
+})
+
+test('what the function’s other pools have in use counts, and idle seats are borrowed from them', () => {
+  expect(
+    story(limited(1, 1), want('a', 1), limited(1, 0), ready('s-0'), limited(1, 0)),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)        → serving
+    limited 1 1    → serving
+    want a 1       → saturated  borrow 1, wait 50 ms
+    limited 1 0    → serving    place s-0, stop waiting
+    ready s-0 w1 0 → serving    grant a [s-0/w1]
+    limited 1 0    → serving
+    "
+  `)
+  expect(story(limited(1, 1), want('a', 1), 'grace')).toMatchInlineSnapshot(`
+    "
+    (start)     → serving
+    limited 1 1 → serving
+    want a 1    → saturated  borrow 1, wait 50 ms
+    grace       → serving    stop waiting, throttle a 0
+    "
+  `)
+  expect(
+    story(...warm('a', 's-0'), ...warm('b', 's-1'), want('b', 1), lend(1)),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)        → serving
+    want a 1       → serving  place s-0
+    placed s-0 w1  → serving
+    ready s-0 w1 0 → serving  grant a [s-0/w1]
+    want b 1       → serving  place s-1
+    placed s-1 w1  → serving
+    ready s-1 w1 0 → serving  grant b [s-1/w1]
+    want b 1       → serving  place s-2
+    lend 1         → serving  recall a 1
+    "
+  `)
+})
+
+test('where no worker has room, who is beyond the limit is throttled all the same', () => {
+  expect(
+    story(
+      ...warm('a', 's-0'),
+      want('a', 1),
+      noRoom('s-1'),
+      limited(2, 0, 'reserved'),
+      want('b', 2),
+      'roomAgain',
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)              → serving
+    want a 1             → serving  place s-0
+    placed s-0 w1        → serving
+    ready s-0 w1 0       → serving  grant a [s-0/w1]
+    want a 1             → serving  place s-1
+    noRoom s-1           → crowded  wait 500 ms
+    limited 2 0 reserved → crowded
+    want b 2             → crowded
+    roomAgain            → crowded  stop waiting, throttle a 0 reserved, throttle b 1 reserved, place s-2, wait 500 ms
     "
   `)
 })
@@ -844,6 +1003,8 @@ const anyEvent: fc.Arbitrary<PoolEvent | 'a timer rings'> = fc.oneof(
   fc.constantFrom(...frontEnds).map(frontEndGone),
   fc.constantFrom(...workers).chain((id) => fc.constantFrom(workerGone(id), workerDraining(id))),
   fc.nat(1_000_000).map(tick),
+  fc.tuple(fc.nat(4), fc.nat(2)).map(([limit, elsewhere]) => limited(limit, elsewhere)),
+  fc.nat(3).map(lend),
   fc.constant<'a timer rings'>('a timer rings'),
 )
 
@@ -863,7 +1024,9 @@ test('whatever comes, also late and twice, nothing is held by two and the limit 
       const holders = new Map<string, string>()
       const check = (event: PoolEvent | undefined, { asked }: Taken) => {
         const before = new Map(holders)
-        const { sandboxes, wants } = life.snapshot.context.ledger
+        const { ledger, limit, elsewhere } = life.snapshot.context
+        const { sandboxes, wants } = ledger
+        const share = Math.max(0, limit - elsewhere)
         for (const [id, entry] of Object.entries(sandboxes)) {
           if (entry.standing.is !== 'held') holders.delete(id)
         }
@@ -888,13 +1051,17 @@ test('whatever comes, also late and twice, nothing is held by two and the limit 
         for (const [id, { standing }] of Object.entries(sandboxes)) {
           if (standing.is === 'held') expect(holders.get(id)).toBe(standing.frontEnd)
         }
-        // More than the limit are only there when a front end has shown that they are.
+        // More than the limit are only there when it was higher, or a front end has shown that they are.
         if (asked.some(({ type }) => type === 'place')) {
-          expect(Object.keys(sandboxes).length).toBeLessThanOrEqual(input.limit)
+          expect(Object.keys(sandboxes).length).toBeLessThanOrEqual(share)
         }
-        // Who waits does so for a reason: nothing is free.
+        if (asked.some(({ type }) => type === 'grant')) {
+          expect(inUse(ledger)).toBeLessThanOrEqual(share)
+        }
+        // Who waits does so for a reason: nothing is free, or no more may be in use.
         const isFree = Object.values(sandboxes).some(({ standing }) => standing.is === 'free')
-        expect(isFree && Object.keys(wants).length > 0).toBe(false)
+        const isWaiting = Object.keys(wants).length > 0
+        expect(isFree && isWaiting && inUse(ledger) < share).toBe(false)
       }
       const ring = () => {
         const [timer] = life.timers.keys()

@@ -1,7 +1,7 @@
 /** What reservations hear, for their stories. Seats are of worker `w1`. */
 import type { ReservationsEvent, Seat } from '../../machines/reservations.ts'
 
-export const input = { askAgainMs: 200, quickMs: 25 }
+export const input = { askAgainMs: 200, quickMs: 25, cap: undefined as number | undefined }
 
 export const seatOf = (sandboxId: string, workerId = 'w1'): Seat => ({ sandboxId, workerId })
 export const wanted = (requestId: string): ReservationsEvent => ({ type: 'wanted', requestId })
@@ -28,6 +28,7 @@ export const throttled = (keep: number): ReservationsEvent => ({
   reason: 'too many',
 })
 export const recalled = (count: number): ReservationsEvent => ({ type: 'recalled', count })
+export const capped = (cap: number | undefined): ReservationsEvent => ({ type: 'capped', cap })
 export const workerGone: ReservationsEvent = { type: 'workerGone', workerId: 'w1' }
 export const workerDraining: ReservationsEvent = { type: 'workerDraining', workerId: 'w1' }
 export const aged: ReservationsEvent = { type: 'aged' }

@@ -8,12 +8,14 @@ import {
 import { live, type Taken } from './life.ts'
 import {
   aged,
+  capped,
   finished,
   granted,
   input,
   lost,
   recalled,
   seatOf,
+  soon,
   superseded,
   throttled,
   wanted,
@@ -331,6 +333,133 @@ test('reservations that are not used any more are over', () => {
   `)
 })
 
+// lambda-semantics.md §3.3: reserved 1 and one running, the next is 429. LocalStack's recording of it is
+// test_reserved_concurrency_async_queue.
+test('as many as the cap allows run and wait here; whoever comes then is throttled at once', () => {
+  expect(
+    story(
+      capped(2),
+      wanted('r1'),
+      wanted('r2'),
+      wanted('r3'),
+      granted('s1', 's2'),
+      wanted('r4'),
+      finished('s1'),
+      wanted('r5'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)               → content
+    capped 2              → content
+    wanted r1             → asking   ask 1 0, wait 200 ms
+    wanted r2             → asking   ask 2 0
+    wanted r3             → asking   throttle r3 ReservedFunctionConcurrentInvocationLimitExceeded
+    granted [s1/w1 s2/w1] → asking   seat r1 s1/w1, seat r2 s2/w1
+    wanted r4             → asking   throttle r4 ReservedFunctionConcurrentInvocationLimitExceeded
+    finished s1/w1 1000   → asking
+    wanted r5             → asking   seat r5 s1/w1
+    "
+  `)
+})
+
+test('where there is a cap nobody is sent ahead, and who was is called back', () => {
+  expect(
+    story(
+      wanted('r1'),
+      granted('s1'),
+      soon('s1'),
+      wanted('r2'),
+      wanted('r3'),
+      capped(1),
+      wanted('r3'),
+      soon('s1'),
+      wanted('r4'),
+      wanted('r5'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)          → content
+    wanted r1        → asking   ask 1, wait 200 ms
+    granted [s1/w1]  → asking   seat r1 s1/w1
+    finished s1/w1 5 → asking
+    wanted r2        → asking   seat r2 s1/w1
+    wanted r3        → asking   sendAhead r3 s1/w1, ask 1
+    capped 1         → asking   callBack r3
+    wanted r3        → asking   throttle r3 ReservedFunctionConcurrentInvocationLimitExceeded
+    finished s1/w1 5 → asking   ask 0 1
+    wanted r4        → asking   seat r4 s1/w1
+    wanted r5        → asking   throttle r5 ReservedFunctionConcurrentInvocationLimitExceeded
+    "
+  `)
+})
+
+test('a cap that is lowered sends seats back, who waits beyond it is throttled', () => {
+  expect(
+    story(
+      wanted('r1'),
+      wanted('r2'),
+      granted('s1', 's2'),
+      granted('s3'),
+      capped(1),
+      finished('s1'),
+      wanted('r3'),
+      finished('s2'),
+      wanted('r4'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)               → content
+    wanted r1             → asking   ask 1, wait 200 ms
+    wanted r2             → asking   ask 2
+    granted [s1/w1 s2/w1] → asking   seat r1 s1/w1, seat r2 s2/w1
+    granted [s3/w1]       → asking
+    capped 1              → asking   giveBack [s3/w1]
+    finished s1/w1 1000   → asking   giveBack [s1/w1]
+    wanted r3             → asking   throttle r3 ReservedFunctionConcurrentInvocationLimitExceeded
+    finished s2/w1 1000   → asking
+    wanted r4             → asking   seat r4 s2/w1
+    "
+  `)
+  expect(
+    story(wanted('r1'), wanted('r2'), wanted('r3'), capped(2), capped(0), granted('s1')),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)         → content
+    wanted r1       → asking   ask 1, wait 200 ms
+    wanted r2       → asking   ask 2
+    wanted r3       → asking   ask 3
+    capped 2        → asking   throttle r3 ReservedFunctionConcurrentInvocationLimitExceeded
+    capped 0        → asking   throttle r1 ReservedFunctionConcurrentInvocationLimitExceeded, throttle r2 ReservedFunctionConcurrentInvocationLimitExceeded
+    granted [s1/w1] → asking   giveBack [s1/w1]
+    "
+  `)
+})
+
+test('a cap that is raised or taken away counts at once', () => {
+  expect(
+    story(
+      capped(0),
+      wanted('r1'),
+      capped(1),
+      wanted('r2'),
+      wanted('r3'),
+      capped(undefined),
+      wanted('r4'),
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)          → content
+    capped 0         → content
+    wanted r1        → content  throttle r1 ReservedFunctionConcurrentInvocationLimitExceeded
+    capped 1         → content
+    wanted r2        → asking   ask 1 0, wait 200 ms
+    wanted r3        → asking   throttle r3 ReservedFunctionConcurrentInvocationLimitExceeded
+    capped undefined → asking
+    wanted r4        → asking   ask 2
+    "
+  `)
+})
+
 type Step =
   | 'wanted'
   | 'withdrawn'
@@ -357,6 +486,7 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 2, arbitrary: fc.nat(4).map((keep) => throttled(keep)) },
   { weight: 2, arbitrary: fc.nat(4).map((count) => recalled(count)) },
+  { weight: 1, arbitrary: fc.option(fc.nat(4), { nil: undefined }).map((cap) => capped(cap)) },
   { weight: 1, arbitrary: fc.constant<Step>(superseded) },
 )
 
@@ -407,7 +537,7 @@ test('every request is seated, throttled, redirected or withdrawn exactly once; 
           }
           if (type === 'reportLost') expect(ours.delete(seat.sandboxId)).toBe(true)
         }
-        const { line, told } = life.snapshot.context
+        const { line, told, cap } = life.snapshot.context
         expect(line.busy).toBe(busy.length)
         expect(line.owed).toBeGreaterThanOrEqual(0)
         expect(line.owed).toBeLessThanOrEqual(busy.length)
@@ -417,6 +547,13 @@ test('every request is seated, throttled, redirected or withdrawn exactly once; 
           [...ahead.values()].sort(),
         )
         expect(line.free.length > 0 && waiting.length > 0).toBe(false)
+        if (cap === undefined || life.isOver) return
+        // What runs may end, and what is held beyond the cap goes back.
+        expect(line.free.length).toBeLessThanOrEqual(Math.max(0, cap - busy.length))
+        expect(asked.some(({ type }) => type === 'sendAhead')).toBe(false)
+        if (asked.some(({ type }) => type === 'seat')) {
+          expect(busy.length).toBeLessThanOrEqual(cap)
+        }
       }
       const play = (step: Step, choice: number) => {
         if (life.isOver) return

@@ -5,6 +5,7 @@
  *
  * - no sandbox runs two invocations at a time;
  * - no sandbox is held by two front ends, and never more seats are in use than the limit (`isExact`);
+ * - nothing begins beyond the reserved concurrency of the function, once all have heard of it (`isExact`, nothing lost);
  * - every request comes to one end, whether it waited for its seat here or was sent ahead to it.
  */
 import { type Host, host } from '../../actors/actor.ts'
@@ -38,6 +39,12 @@ export type End = 'done' | 'throttled' | 'withdrawn' | 'failed' | 'redirected'
 
 /** Sent once, and they count: where the ledger is to be exact they come once at most. */
 const counting = ['granted', 'released', 'doubted']
+
+/**
+ * Everybody hears of a new cap within 20 ms, and 20 ms later who was sent ahead is taken back; who had begun by then is
+ * known to have 20 ms after that. From then on nobody may begin beyond it.
+ */
+const SETTLED_MS = 70
 
 const RESERVATION_TIMEOUT_MS = 30_000
 const PLACEMENT_TIMEOUT_MS = 5_000
@@ -163,8 +170,9 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
     log,
     duties: {
       grant: ({ frontEnd, seats }) => toFrontEnd(frontEnd, { type: 'granted', seats }),
-      throttle: ({ frontEnd, keep }) =>
-        toFrontEnd(frontEnd, { type: 'throttled', keep, reason: 'limit' }),
+      throttle: ({ frontEnd, keep, reason }) =>
+        toFrontEnd(frontEnd, { type: 'throttled', keep, reason }),
+      borrow: () => void broken.push('there is no other pool to borrow from'),
       audit: ({ frontEnd, owner, audit }) =>
         deliver(`pool>${frontEnd}`, 'audit', () => account(frontEnd, owner, audit)),
       recall: ({ frontEnd, count }) => toFrontEnd(frontEnd, { type: 'recalled', count }),
@@ -178,13 +186,35 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
   /** What a new owner of the pool has found, if it has taken over from another. */
   const takeOver: Found[] = []
   let isOwned = true
+  let ownedSinceMs = 0
+  // ── The function's reserved concurrency: what is in force, and what each has heard of ──────────────────────────
+  const heardCaps = new Map<string, number | undefined>()
+  const capHeardBy = (who: string) => heardCaps.get(who)
+  let cap: number | undefined
+  /** The highest that somebody may still go by. */
+  let toleratedCap = options.limit
+  let capChanges = 0
+  const tolerate = () => {
+    const now = cap ?? options.limit
+    toleratedCap = Math.max(toleratedCap, now)
+    capChanges += 1
+    const changes = capChanges
+    clock.setTimer(() => {
+      if (changes === capChanges) toleratedCap = cap ?? options.limit
+    }, SETTLED_MS)
+  }
+  const limitHeard = () => ({
+    limit: capHeardBy('pool') ?? options.limit,
+    elsewhere: 0,
+    reason: 'limit',
+  })
   const hearPool = (event: PoolEvent) => {
     if (!isOwned) return
     if (pool.snapshot('p') === undefined) {
       if (event.type === 'want') {
         pool.start('p', {
+          ...limitHeard(),
           prefix: `p${pools++}`,
-          limit: options.limit,
           keepAliveMs: 10_000,
           graceMs: 50,
           roomAgainMs: 500,
@@ -211,17 +241,23 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
             .snapshot('p')
             ?.context.line.free.some((seat) => seat.sandboxId === sandboxId)),
     )
-  const look = () => {
+  const look = (isBegun = false) => {
     if (!options.isExact) return
     for (const sandboxId of sandboxes.keys()) {
       const holders = holdersOf(sandboxId).map(({ id }) => id)
       if (holders.length > 1) broken.push(`${sandboxId} is held by ${holders}`)
     }
-    if (inUse.size > options.limit) broken.push(`${inUse.size} seats are in use`)
+    // What ran on a dead worker runs no more, though nobody has noticed.
+    const running = [...inUse.values()].filter(({ seat }) => sandboxes.has(seat.sandboxId)).length
+    if (running > options.limit) broken.push(`${running} seats are in use`)
+    // A recall that is lost is said again; and without an owner of the pool nobody says it.
+    const isSettled = isOwned && clock.nowMs() > ownedSinceMs + SETTLED_MS
+    if (!isBegun || options.lossy > 0 || !isSettled) return
+    if (running > toleratedCap) broken.push(`${running} run where ${toleratedCap} are reserved`)
   }
   const want = (frontEnd: FrontEnd, requestId: string) => {
     if (frontEnd.host.snapshot('p') === undefined) {
-      frontEnd.host.start('p', { askAgainMs: 200, quickMs: 100 })
+      frontEnd.host.start('p', { askAgainMs: 200, quickMs: 100, cap: capHeardBy(frontEnd.id) })
     }
     frontEnd.host.send('p', { type: 'wanted', requestId })
   }
@@ -231,7 +267,7 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
       broken.push(`${sandboxId} is given out while it is in use`)
     }
     inUse.set(requestId, { frontEnd: frontEnd.id, seat, sinceMs: clock.nowMs() })
-    look()
+    look(true)
   }
   const isMine = (requestId: string, seat: Seat) =>
     inUse.get(requestId)?.seat === seat || ahead.get(requestId)?.seat === seat
@@ -317,7 +353,7 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
           forsake: ({ requestId }) => takeBack(frontEnd, requestId),
           throttle: ({ requestId }) => settle(requestId, 'throttled'),
           redirect: ({ requestId }) => settle(requestId, 'redirected'),
-          ask: ({ count }) => tell({ type: 'want', frontEnd: id, count }),
+          ask: (wish) => tell({ type: 'want', frontEnd: id, ...wish }),
           giveBack: ({ seats }) =>
             tell({ type: 'released', frontEnd: id, seats, atMs: clock.nowMs() }),
           reportLost: ({ seat }) => tell({ type: 'doubted', frontEnd: id, seat }),
@@ -472,6 +508,7 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
             standing: { is: 'held', frontEnd: holder.id, audits: 0 },
           })
         }
+        ownedSinceMs = clock.nowMs()
         takeOver.push(...found.values())
         if (found.size > 0) hearPool({ type: 'want', frontEnd: 'nobody', count: 0 })
       }, 300)
@@ -484,6 +521,22 @@ export function seatsWorld(chance: Chance, options: WorldOptions) {
         }
       }
       if (pool.snapshot('p')) pool.send('p', { type: 'workerDraining', workerId })
+    },
+    /** The function's reserved concurrency is set, changed, or taken away. */
+    reserve(next: number | undefined) {
+      cap = next
+      tolerate()
+      deliver('registry>pool', 'errand', () => {
+        heardCaps.set('pool', next)
+        if (pool.snapshot('p')) pool.send('p', { type: 'limited', ...limitHeard() })
+      })
+      for (const { id, host: reservations, isAlive } of frontEnds) {
+        if (!isAlive) continue
+        deliver(`registry>${id}`, 'errand', () => {
+          heardCaps.set(id, next)
+          if (reservations.snapshot('p')) reservations.send('p', { type: 'capped', cap: next })
+        })
+      }
     },
     get requests() {
       return requests

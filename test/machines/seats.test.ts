@@ -34,7 +34,71 @@ const plays = (options: WorldOptions, check: (world: World) => void, trouble?: T
     { numRuns: 40, endOnFailure: true },
   )
 
+/** The function's reserved concurrency changes now and then, for ten seconds. */
+const reserves: Trouble = (world, chance) => {
+  const change = (left: number) => {
+    world.reserve(chance(5) === 0 ? undefined : chance(5))
+    if (left > 0) world.clock.setTimer(() => change(left - 1), chance(1_500))
+  }
+  change(10)
+}
+
 describe('front ends, a pool and workers together', () => {
+  // lambda-semantics.md §3.3.
+  test('never more begin than are reserved, whenever that changes', () => {
+    plays(
+      calm,
+      (world) => {
+        for (const end of endsOf(world)) expect(['done', 'throttled']).toContain(end)
+      },
+      reserves,
+    )
+  })
+
+  test('never more begin than are reserved, where workers are full', () => {
+    plays({ ...calm, room: 2 }, () => {}, reserves)
+  })
+
+  test('never more begin than are reserved, when somebody dies and another owner takes over', () => {
+    plays(
+      calm,
+      () => {},
+      (world, chance) => {
+        reserves(world, chance)
+        if (chance(2) === 0) world.killFrontEnd()
+        if (chance(2) === 0) world.killWorker('w1')
+        if (chance(2) === 0) world.movePool()
+      },
+    )
+  })
+
+  test('what is reserved leaves nothing behind when messages are lost', () => {
+    plays({ ...calm, lossy: 8, repeating: 8 }, () => {}, reserves)
+  })
+
+  test('as many as are reserved run, at whichever front end they come in', () => {
+    fc.assert(
+      fc.property(anyChance, (chance) => {
+        const world = seatsWorld(chance, { ...calm, limit: 500 })
+        world.reserve(4)
+        world.clock.advance(100)
+        for (let left = 200; left > 0; ) {
+          if (world.requests - world.ends.size >= 4) world.clock.advance(1)
+          else {
+            world.invoke()
+            left -= 1
+          }
+          if (chance(30) === 0) world.clock.advance(chance(3_000))
+        }
+        world.clock.advance(120_000)
+        expect(world.broken).toEqual([])
+        expect(endsOf(world)).toEqual(new Set(['done']))
+        expect(world.left()).toEqual(nothing)
+      }),
+      { numRuns: 40, endOnFailure: true },
+    )
+  })
+
   test('with room below the limit every request is served', () => {
     plays({ ...calm, limit: 500, room: 250 }, (world) => {
       expect(endsOf(world)).toEqual(new Set(['done']))

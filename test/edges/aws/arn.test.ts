@@ -53,6 +53,10 @@ test.each([
   'arn:lambus:nats:::a.*',
   'arn:lambus:nats:::>',
   'arn:lambus:nats:::a b',
+  'arn:lambus:nats:::$KV.lambus_functions.f',
+  'arn:lambus:nats:::$JS.API.STREAM.DELETE.LAMBUS_EVENTS',
+  'arn:lambus:nats:::_INBOX_front_end.a.b',
+  'arn:lambus:nats:::lambus.pool.0.released',
 ])('%s is none', (arn) => {
   expect(parseDestination(arn)).toBeUndefined()
 })

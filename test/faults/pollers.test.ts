@@ -1,0 +1,150 @@
+/**
+ * Pollers that die, hang and wake. Promise (DESIGN §6): the work of a killed poller goes on elsewhere in less than 2 s.
+ */
+import { setTimeout as wait } from 'node:timers/promises'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type Storm, startStorm, tallyOf } from './event-storm.ts'
+
+let storm: Storm
+beforeAll(async () => {
+  storm = await startStorm({
+    poller: 3,
+    'worker-manager': 1,
+    worker: 1,
+    'state-manager': 1,
+    leasing: 2,
+    'front-end': 1,
+  })
+  await storm.deploy(
+    'timed',
+    `import { appendFileSync } from 'node:fs'
+     export const handler = async ({ n }) => {
+       appendFileSync(process.env.LOG, 'ok ' + n + ' ' + Date.now() + '\\n')
+       return n
+     }`,
+  )
+  await storm.tell('timed', 'ok', 'bad')
+}, 120_000)
+afterAll(() => storm?.stop())
+
+/** Sends an event every `everyMs` until told to stop; when each was sent, by its number. */
+function traffic(everyMs: number) {
+  const sentMs = new Map<number, number>()
+  const accepted = new Set<number>()
+  let unknown = 0
+  let stopped = false
+  const sending: Promise<void>[] = []
+  const run = async () => {
+    while (!stopped) {
+      const n = count++
+      sentMs.set(n, Date.now())
+      sending.push(
+        storm.send('timed', { n }).then((isAccepted) => {
+          if (isAccepted) accepted.add(n)
+          else unknown++
+        }),
+      )
+      await wait(everyMs)
+    }
+    await Promise.all(sending)
+  }
+  const running = run()
+  return {
+    sentMs,
+    accepted,
+    get unknown() {
+      return unknown
+    },
+    async stop() {
+      stopped = true
+      await running
+    },
+  }
+}
+let count = 0
+
+/** The longest that an event sent in that span waited for its handler. */
+function longestWaitMs(
+  sentMs: ReadonlyMap<number, number>,
+  from: number,
+  to: number,
+  startedMs: ReadonlyMap<number, number>,
+): number {
+  const waits = [...sentMs]
+    .filter(([, atMs]) => atMs >= from && atMs < to)
+    .map(([n, atMs]) => (startedMs.get(n) ?? Number.POSITIVE_INFINITY) - atMs)
+  return Math.max(...waits)
+}
+
+/** When the first attempt of each event began. */
+function starts(): Map<number, number> {
+  const startedMs = new Map<number, number>()
+  for (const line of storm.written('timed')) {
+    const [, n, atMs] = line.split(' ')
+    if (!startedMs.has(Number(n))) startedMs.set(Number(n), Number(atMs))
+  }
+  return startedMs
+}
+
+async function calm(): Promise<void> {
+  while ((await storm.unfinished()) > 0) await wait(100)
+}
+
+const kills = 20
+const quietMs = 2_500
+
+test('what a killed poller read is read by another in less than 2 s', async () => {
+  const events = traffic(10)
+  await wait(1_000)
+  const killedMs: number[] = []
+  for (let kill = 0; kill < kills; kill++) {
+    killedMs.push(Date.now())
+    await storm.replace('poller')
+    await wait(quietMs)
+  }
+  await events.stop()
+  await calm()
+  const startedMs = starts()
+  const waits = killedMs
+    .map((atMs) => longestWaitMs(events.sentMs, atMs - 500, atMs + quietMs, startedMs))
+    .sort((one, other) => one - other)
+  const tally = await tallyOf(storm, 'timed', events)
+  console.log(
+    `${kills} kills: longest wait of an event p50 ${waits[kills / 2]} ms, p99 ${waits.at(-1)} ms; ${tally.accepted} accepted, ${tally.lost.length} lost, ${tally.doubled.length} with two ends, ${tally.doubledSuccesses} attempts twice`,
+  )
+  expect(waits.at(-1)).toBeLessThan(2_000)
+  expect(tally).toMatchObject({ lost: [], doubled: [] })
+}, 180_000)
+
+test('a poller that is stopped is replaced, and changes nothing when it wakes', async () => {
+  const events = traffic(10)
+  await wait(1_000)
+  const [sleeper] = storm.living('poller')
+  const stoppedMs = Date.now()
+  process.kill(sleeper?.pid ?? 0, 'SIGSTOP')
+  await wait(5_000)
+  const attemptsBefore = new Map<string, number>()
+  for (const line of storm.written('timed')) {
+    const [, n = ''] = line.split(' ')
+    attemptsBefore.set(n, (attemptsBefore.get(n) ?? 0) + 1)
+  }
+  const wokenMs = Date.now()
+  process.kill(sleeper?.pid ?? 0, 'SIGCONT')
+  await wait(3_000)
+  await events.stop()
+  await calm()
+  const startedMs = starts()
+  const waitMs = longestWaitMs(events.sentMs, stoppedMs - 500, wokenMs, startedMs)
+  const again = storm
+    .written('timed')
+    .map((line) => line.split(' '))
+    .filter(([, n = '', atMs]) => Number(atMs) > wokenMs && attemptsBefore.has(n))
+  const tally = await tallyOf(storm, 'timed', events)
+  console.log(
+    `stopped: longest wait ${waitMs} ms; after it woke ${again.length} events were attempted that had been before`,
+  )
+  expect(waitMs).toBeLessThan(3_000)
+  expect(again).toEqual([])
+  expect(tally.lost).toEqual([])
+  expect(tally.doubled).toEqual([])
+}, 60_000)
