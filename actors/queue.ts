@@ -92,8 +92,8 @@ export function openQueues(binding: QueuesBinding): Queues {
   const start = (queue: string, functionName: string | undefined): void => {
     if (queues.snapshot(queue) !== undefined) return
     queues.start(queue, {
-      queue,
       functionName,
+      isShown: copy?.get(queue) !== undefined,
       lanes: binding.lanes,
       splitAt: binding.splitAt,
       mergeAfterMs: binding.mergeAfterMs,

@@ -2,7 +2,7 @@
  * Event: one asynchronous event in a poller's hands, for one turn: an attempt, or the telling of its end.
  *
  *     waiting ──turn──▶ attempting ──attempted──▶ deciding ──stored──▶ over
- *        │ too old, no concurrency                    ▲  │ fenced
+ *        │ too old, spent, shut off                   ▲  │ fenced
  *        └────────────────────────────────────────────┘  └───────────▶ lost
  *     telling ──told, untold──▶ deciding
  *
@@ -109,6 +109,9 @@ const base = setup({
   guards: {
     isTelling: ({ context }) => context.isTelling,
     isShutOff: ({ event }) => event.type === 'turn' && event.policy.isShutOff,
+    /** Fewer attempts are wanted now than it has had. */
+    isSpent: ({ context, event }) =>
+      event.type === 'turn' && context.attempts >= event.policy.mostAttempts,
     isTooOld: ({ context, event }) =>
       event.type === 'turn' && event.nowMs >= deadlineOf(context, event.policy),
     hasSucceeded: isOutcome('succeeded'),
@@ -123,11 +126,11 @@ const base = setup({
     hasFailedTooLate: ({ context, event }) =>
       event.type === 'attempted' &&
       event.outcome === 'failed' &&
-      event.nowMs + retryWait(context) > deadlineOf(context, event.policy),
+      event.nowMs + retryWait(context) >= deadlineOf(context, event.policy),
     hasFailed: isOutcome('failed'),
     isPutOffTooLate: ({ context, event }) =>
       event.type === 'attempted' &&
-      event.nowMs + backOff(context) > deadlineOf(context, event.policy),
+      event.nowMs + backOff(context) >= deadlineOf(context, event.policy),
     isToldLongEnough: ({ context, event }) =>
       event.type === 'untold' && event.nowMs - context.endedAtMs > context.tellForMs,
   },
@@ -200,6 +203,7 @@ const machine = base
         on: {
           turn: [
             { guard: 'isShutOff', target: 'deciding', actions: 'giveUpShutOff' },
+            { guard: 'isSpent', target: 'deciding', actions: 'giveUpExhausted' },
             { guard: 'isTooOld', target: 'deciding', actions: 'giveUpTooOld' },
             { target: 'attempting' },
           ],

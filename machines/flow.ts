@@ -84,8 +84,9 @@ const base = setup({
     noteAdmitted: assign({ isDiverted: false }),
   },
   guards: {
-    hasRoom: ({ context }) => context.running < context.limit,
     mayWait: ({ context }) => !context.isDiverted && context.waiting < context.mostWaiting,
+    /** One that had begun before its lane was left and read again here: it is not counted. */
+    isUncounted: ({ context }) => context.running === 0,
     isThrottled: ({ event }) => event.type === 'ended' && event.how === 'throttled',
     wasQuick: ({ context, event }) =>
       event.type === 'ended' &&
@@ -136,7 +137,11 @@ const machine = base
         ],
         on: {
           arrived: { actions: ['take', 'beginNext'] },
-          ended: [{ guard: 'isThrottled', actions: ['leave', 'halve'] }, { actions: 'leave' }],
+          ended: [
+            { guard: 'isUncounted' },
+            { guard: 'isThrottled', actions: ['leave', 'halve'] },
+            { actions: 'leave' },
+          ],
         },
       },
       full: {
@@ -153,7 +158,7 @@ const machine = base
         after: { growEvery: { target: 'open', actions: 'grow' } },
       },
     },
-    options: { maxIterations: 10_000 },
+    options: { maxIterations: 1000 },
   })
 
 export const flowMachine = withEffects(machine, effects)

@@ -65,11 +65,11 @@ function even(
   for (;;) {
     const byLoad = [...loads].sort(([, one], [, other]) => one.size - other.size)
     const [least, fewest] = byLoad[0] as [string, ReadonlySet<string>]
-    const [, most] = byLoad.at(-1) as [string, ReadonlySet<string>]
+    const [busiest, most] = byLoad.at(-1) as [string, ReadonlySet<string>]
     if (most.size - fewest.size <= 1) return
-    const movable = [...most].reduce((best, lane) =>
-      weightFor(lane, least) < weightFor(best, least) ? lane : best,
-    )
+    // A lane with fewer sisters there than here: there is one, because there are fewer lanes there.
+    const loss = (lane: string) => weightFor(lane, least) - weightFor(lane, busiest)
+    const movable = [...most].reduce((best, lane) => (loss(lane) < loss(best) ? lane : best))
     give(movable, least)
   }
 }

@@ -16,9 +16,10 @@ import { effect, withEffects } from './effect.ts'
 
 /** Milliseconds; `splitAt`: events of the function that wait in shared queues. */
 export type QueueInput = {
-  queue: string
   /** Absent: a shared queue. */
   functionName: string | undefined
+  /** A leader before has shown it: events go there already. */
+  isShown: boolean
   lanes: number
   splitAt: number
   mergeAfterMs: number
@@ -56,8 +57,10 @@ const base = setup({
   actions: effects,
   guards: {
     isCommon: ({ context }) => context.functionName === undefined,
+    isShown: ({ context }) => context.isShown,
     wantsItsOwn: ({ context, event }: Seen) =>
       event.asks || event.own > 0 || event.elsewhere > context.splitAt,
+    wantsItAgain: ({ context, event }: Seen) => event.asks || event.elsewhere > context.splitAt,
     isLeftBehind: ({ event }: Seen) => event.elsewhere > 0,
     isIdle: ({ event }: Seen) => !event.asks && event.own === 0 && event.elsewhere === 0,
     hasWork: ({ event }: Seen) => event.asks || event.own > 0,
@@ -95,7 +98,11 @@ const machine = base
     states: {
       beginning: {
         description: 'It is seen for the first time.',
-        always: [{ guard: 'isCommon', target: 'common' }, { target: 'shared' }],
+        always: [
+          { guard: 'isCommon', target: 'common' },
+          { guard: 'isShown', target: 'splitting' },
+          { target: 'shared' },
+        ],
       },
       common: {
         description: 'A queue that functions share.',
@@ -130,6 +137,7 @@ const machine = base
         description: 'New events go to shared queues again; some may be left in its own.',
         entry: 'showMerging',
         initial: 'settling',
+        on: { seen: { guard: 'wantsItAgain', target: 'splitting' } },
         states: {
           settling: {
             description: 'Everyone is to hear of it before anything is looked for.',

@@ -3,12 +3,17 @@ import fc from 'fast-check'
 import type { EventObject } from 'xstate'
 import type { HostedMachine } from '../../actors/step.ts'
 import { childMachine } from '../../machines/child.ts'
+import { eventMachine } from '../../machines/event.ts'
+import { flowMachine } from '../../machines/flow.ts'
 import { functionMachine } from '../../machines/function.ts'
 import { invocationMachine } from '../../machines/invocation.ts'
+import { laneMachine } from '../../machines/lane.ts'
+import { leaseMachine } from '../../machines/lease.ts'
 import { partitionMachine } from '../../machines/partition.ts'
 import { peerMachine } from '../../machines/peer.ts'
 import { placementMachine } from '../../machines/placement.ts'
 import { poolMachine } from '../../machines/pool.ts'
+import { queueMachine } from '../../machines/queue.ts'
 import { reservationsMachine } from '../../machines/reservations.ts'
 import { sandboxMachine } from '../../machines/sandbox.ts'
 import { workerMachine } from '../../machines/worker.ts'
@@ -42,7 +47,22 @@ const fields: Record<string, fc.Arbitrary<unknown>> = {
   revision: fc.nat(9),
   isOurs: fc.boolean(),
   byUs: fc.boolean(),
-  outcome: fc.constantFrom('alive', 'gone', 'silent', 'unknown'),
+  outcome: fc.constantFrom(
+    ...['alive', 'gone', 'silent', 'unknown'],
+    ...['succeeded', 'failed', 'throttled', 'unavailable', 'recursive'],
+  ),
+  policy: fc.record({
+    mostAttempts: fc.integer({ min: 1, max: 3 }),
+    mostAgeMs: fc.constantFrom(60_000, 600_000),
+    isShutOff: fc.boolean(),
+    tellsSuccess: fc.boolean(),
+  }),
+  nowMs: fc.nat(600_000),
+  how: fc.constantFrom('well', 'badly', 'throttled'),
+  lineMs: fc.constantFrom(0, 20),
+  poller: fc.option(id('p'), { nil: undefined }),
+  own: fc.nat(1),
+  asks: fc.boolean(),
   refusal: fc.constant({ why: 'no function' }),
   reason: fc.constant('why'),
   why: fc.constant('why'),
@@ -81,8 +101,25 @@ const inputs: [HostedMachine, unknown][] = [
       stopTimeoutMs: 5_000,
     },
   ],
+  [
+    eventMachine,
+    {
+      isTelling: false,
+      acceptedAtMs: 0,
+      attempts: 1,
+      putOff: 0,
+      retryWaitsMs: [60_000, 120_000],
+      backOffMs: 1_000,
+      longestBackOffMs: 300_000,
+      tellForMs: 86_400_000,
+      endedAtMs: 0,
+    },
+  ],
+  [flowMachine, { limit: 2, mostRunning: 4, mostWaiting: 3, growEveryMs: 1_000 }],
   [functionMachine, undefined],
   [invocationMachine, { reservationTimeoutMs: 30_000, overdueMs: 1_000, aheadMs: 50 }],
+  [laneMachine, { ttlMs: 15_000, renewEveryMs: 5_000, askAgainMs: 500, drainForMs: 30_000 }],
+  [leaseMachine, { moveForMs: 35_000, offerAgainMs: 2_000 }],
   [partitionMachine, { partition: 0, ttlMs: 15_000, renewEveryMs: 5_000, vacancyMs: 1_000 }],
   [peerMachine, { silenceMs: 900, secondLookMs: 300 }],
   [
@@ -112,6 +149,17 @@ const inputs: [HostedMachine, unknown][] = [
       found: [
         { sandboxId: 's1', workerId: 'w1', standing: { is: 'held', frontEnd: 'f1', audits: 0 } },
       ],
+    },
+  ],
+  [
+    queueMachine,
+    {
+      functionName: 'f',
+      isShown: false,
+      lanes: 2,
+      splitAt: 1,
+      mergeAfterMs: 60_000,
+      settleMs: 10_000,
     },
   ],
   [reservationsMachine, { askAgainMs: 200, quickMs: 25, cap: undefined }],
