@@ -113,10 +113,10 @@ const mostRetries = 2
 const mostAgeSeconds = 21_600
 const LATEST = '$LATEST'
 /** A function in a lane that it shares: at first, at most, and how many wait before the rest is set aside. */
-const sharedFlow: FlowInput = { limit: 2, mostRunning: 16, mostWaiting: 64, growEveryMs: 1_000 }
+const sharedFlow: FlowInput = { least: 2, mostRunning: 16, mostWaiting: 64, growEveryMs: 1_000 }
 /** In a queue of its own it may have what the account has; the pools say how much that is. */
 const ownFlow: FlowInput = {
-  limit: 4,
+  least: 4,
   mostRunning: 500,
   mostWaiting: Number.MAX_SAFE_INTEGER,
   growEveryMs: 250,

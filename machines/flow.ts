@@ -15,8 +15,8 @@ import { assign, setup } from 'xstate'
 import { effect, withEffects } from './effect.ts'
 
 export type FlowInput = {
-  /** How many may run at first, and at most. */
-  limit: number
+  /** How many may run at first, and however slow they are; and at most. */
+  least: number
   mostRunning: number
   /** How many may wait here; in a queue of its own as many as come. */
   mostWaiting: number
@@ -38,6 +38,7 @@ export type FlowEvent =
   | { type: 'admit' }
 
 type Context = FlowInput & {
+  limit: number
   running: number
   waiting: number
   isDiverted: boolean
@@ -51,7 +52,7 @@ const SLOW = { times: 4, moreMs: 10 }
 /** A wait that nobody notices is no reason for another sandbox. */
 const NOTICEABLE_MS = 20
 /** The quickest counts for less with each that was slower. */
-const FORGETTING = 1.001
+const FORGETTING = 1.01
 
 const effects = {
   /** The oldest that waits has its turn. */
@@ -76,7 +77,7 @@ const base = setup({
         ? { quickestMs: Math.min(event.tookMs, context.quickestMs * FORGETTING) }
         : {}),
     })),
-    shrink: assign(({ context }) => ({ limit: Math.max(1, context.limit - 1) })),
+    shrink: assign(({ context }) => ({ limit: Math.max(context.least, context.limit - 1) })),
     grow: assign(({ context }) => ({ limit: Math.min(context.limit + 1, context.mostRunning) })),
     halve: assign(({ context }) => ({ limit: Math.max(1, Math.floor(context.limit / 2)) })),
     forgetWaiting: assign({ waiting: 0 }),
@@ -118,6 +119,7 @@ const machine = base
     id: 'flow',
     context: ({ input }) => ({
       ...input,
+      limit: input.least,
       running: 0,
       waiting: 0,
       isDiverted: false,

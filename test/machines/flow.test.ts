@@ -5,7 +5,7 @@ import { live, type Taken } from './life.ts'
 import { storyOf } from './story.ts'
 import '../seed.ts'
 
-const input = { limit: 2, mostRunning: 4, mostWaiting: 3, growEveryMs: 1_000 }
+const input = { least: 2, mostRunning: 4, mostWaiting: 3, growEveryMs: 1_000 }
 const story = storyOf(flowMachine, input)
 
 const arrived: FlowEvent = { type: 'arrived' }
@@ -66,9 +66,10 @@ test('one more may run while others wait noticeably and attempts are quick', () 
   `)
 })
 
-test('one less may run when an attempt takes far longer than the quickest did', () => {
+test('one less may run when an attempt takes far longer than the quickest did, but never less than at first', () => {
+  const slow = well(31, 500)
   expect(
-    story(arrived, arrived, arrived, arrived, arrived, well(5), well(31, 500), well(5), well(5)),
+    story(...Array(7).fill(arrived), 'growEvery', well(5), slow, slow, slow),
   ).toMatchInlineSnapshot(`
     "
     (start)           → open
@@ -77,10 +78,13 @@ test('one less may run when an attempt takes far longer than the quickest did', 
     arrived           → full
     arrived           → full
     arrived           → full
+    arrived           → full  setAside 1
+    arrived           → full  setAside 1
+    growEvery         → full  stop waiting, beginNext, wait 1000 ms
     ended well 5 0    → full  stop waiting, beginNext, wait 1000 ms
     ended well 31 500 → full  stop waiting, wait 1000 ms
-    ended well 5 0    → full  stop waiting, beginNext, wait 1000 ms
-    ended well 5 0    → full  stop waiting, beginNext, wait 1000 ms
+    ended well 31 500 → full  stop waiting, beginNext, wait 1000 ms
+    ended well 31 500 → open  stop waiting
     "
   `)
 })
@@ -162,7 +166,7 @@ const anyEvent = fc.oneof(
   { weight: 1, arbitrary: fc.constant('a timer rings' as const) },
 )
 const anyInput = fc.record({
-  limit: fc.integer({ min: 1, max: 4 }),
+  least: fc.integer({ min: 1, max: 4 }),
   mostRunning: fc.integer({ min: 4, max: 8 }),
   mostWaiting: fc.nat(5),
   growEveryMs: fc.constant(1_000),
