@@ -44,6 +44,8 @@ export function openLaneLeases(binding: LaneLeasesBinding): LaneLeases {
   /** By lane, as the bucket says. */
   const holders = new Map<string, { poller: string; revision: number }>()
   let pollers: string[] = []
+  /** An id is used once. */
+  const dead = new Set<string>()
   let plan: Plan = new Map()
   let epoch: number | undefined
   let queues: DirectoryCopy<QueueRecord> | undefined
@@ -74,14 +76,16 @@ export function openLaneLeases(binding: LaneLeasesBinding): LaneLeases {
   const tellHolder = (lane: string): void => {
     const held = holders.get(lane)
     if (held === undefined) return
-    machine.send(lane, { type: 'held', ...held })
-    if (!pollers.includes(held.poller)) binding.suspect(held.poller)
+    if (machine.snapshot(lane) !== undefined) machine.send(lane, { type: 'held', ...held })
+    if (dead.has(held.poller)) machine.send(lane, { type: 'gone', poller: held.poller })
+    else if (!pollers.includes(held.poller)) binding.suspect(held.poller)
   }
 
   const replan = (): void => {
     if (epoch === undefined) return
     const lanes = wanted().sort()
-    plan = planOf(lanes, pollers, plan)
+    // Nobody has been heard: what was planned before stands.
+    if (pollers.length > 0) plan = planOf(lanes, pollers, plan)
     const all = new Set(lanes)
     for (const lane of [...machine.instances()]) {
       if (!all.has(lane)) machine.send(lane, { type: 'retire' })
@@ -107,9 +111,9 @@ export function openLaneLeases(binding: LaneLeasesBinding): LaneLeases {
         if (lane === undefined) return
         if (holding === undefined) holders.delete(lane)
         else holders.set(lane, { poller: holding.value, revision })
-        if (machine.snapshot(lane) === undefined) return
-        if (holding === undefined) machine.send(lane, { type: 'vacant' })
-        else tellHolder(lane)
+        // Also while another leads: when it is dead, its readers may be, too, and to find out takes its time.
+        if (holding !== undefined) tellHolder(lane)
+        else if (machine.snapshot(lane) !== undefined) machine.send(lane, { type: 'vacant' })
       })
       const watching = { reconcileEveryMs: binding.reconcileMs, clock, log }
       offers = await assignments.watch(watching)
@@ -126,10 +130,13 @@ export function openLaneLeases(binding: LaneLeasesBinding): LaneLeases {
     },
     pollersAre(ids) {
       pollers = [...ids].sort()
+      // Given up too early.
+      for (const id of ids) dead.delete(id)
       replan()
     },
     pollerGone(id) {
       pollers = pollers.filter((one) => one !== id)
+      dead.add(id)
       for (const lane of [...machine.instances()]) machine.send(lane, { type: 'gone', poller: id })
       replan()
     },

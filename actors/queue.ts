@@ -89,12 +89,18 @@ export function openQueues(binding: QueuesBinding): Queues {
     },
   })
 
+  /** As many as are wanted, and those that a setting of before has left something in. */
+  const lanesOf = (queue: string): number => {
+    const left = waiting.filter((one) => one.queue === queue).map(({ lane }) => lane + 1)
+    return Math.max(binding.lanes, copy?.get(queue)?.lanes ?? 0, ...left)
+  }
+
   const start = (queue: string, functionName: string | undefined): void => {
     if (queues.snapshot(queue) !== undefined) return
     queues.start(queue, {
       functionName,
       isShown: copy?.get(queue) !== undefined,
-      lanes: binding.lanes,
+      lanes: lanesOf(queue),
       splitAt: binding.splitAt,
       mergeAfterMs: binding.mergeAfterMs,
       settleMs: SETTLE_MS,
@@ -108,7 +114,10 @@ export function openQueues(binding: QueuesBinding): Queues {
     const own = new Map<string, number>()
     const elsewhere = new Map<string, number>()
     for (const { queue, functionName, events } of waiting) {
-      const map = queue === ownQueueOf(functionName) ? own : elsewhere
+      const isOwn = queue === ownQueueOf(functionName)
+      // Of a time when more queues were shared.
+      if (!isOwn && queues.snapshot(queue) === undefined) start(queue, undefined)
+      const map = isOwn ? own : elsewhere
       map.set(functionName, (map.get(functionName) ?? 0) + events)
     }
     const seen = new Set([...own.keys(), ...elsewhere.keys()])
@@ -189,6 +198,7 @@ export function openQueues(binding: QueuesBinding): Queues {
     },
     async lead(newEpoch) {
       epoch = newEpoch
+      waiting = await waitingEvents(bus).catch(() => [])
       for (let index = 0; index < binding.sharedQueues; index++) {
         start(sharedQueue(index), undefined)
       }

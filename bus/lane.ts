@@ -19,7 +19,7 @@ import type { Bus, Clock, Log } from './bus.ts'
 import { decodePacket, type StoredEvent } from './event-packet.ts'
 import { type Listening, listenToLane, removeReader } from './lane-consumer.ts'
 import { type Decided, openLedger } from './lane-ledger.ts'
-import { tokens } from './subjects.ts'
+import { schedulerHeader, tokens } from './subjects.ts'
 
 /** An event in hand: the packet that it came in, and its place in it. */
 export type EventRef = { sequence: number; index: number }
@@ -68,6 +68,11 @@ const UNSTORED_MS = 100
  * then is gone.
  */
 const INHERITED_MS = 60_000
+/**
+ * A server that is killed while it rings a schedule may ring it again when it is back: what it has stored is there, and the
+ * schedule as well, because its removal was not on disk yet. Longer than a restart takes.
+ */
+const RUNG_KEPT_MS = 120_000
 const ACK_TIMEOUT_MS = 2_000
 const acknowledgement = '+ACK'
 
@@ -126,6 +131,20 @@ export async function openLane(bus: Bus, options: LaneOptions): Promise<Lane | '
     })
   }
 
+  /** Schedules that have rung lately, and when. */
+  const rung = new Map<string, number>()
+  const rangBefore = ({ id, attempts, putOff }: StoredEvent): boolean => {
+    const nowMs = clock.monotonicMs()
+    for (const [key, atMs] of rung) {
+      if (nowMs - atMs < RUNG_KEPT_MS) break
+      rung.delete(key)
+    }
+    const key = `${id}/${attempts}/${putOff}`
+    const isKnown = rung.has(key)
+    rung.set(key, nowMs)
+    return isKnown
+  }
+
   const take = (message: Msg, sequence: number): void => {
     const known = inHand.get(sequence)
     if (known !== undefined) {
@@ -145,9 +164,12 @@ export async function openLane(bus: Bus, options: LaneOptions): Promise<Lane | '
         'a message in a lane is no packet of events; it is removed',
       )
     }
+    const isFromSchedule = (message.headers?.get(schedulerHeader) ?? '') !== ''
     const fresh = (events ?? [])
       .map((event, index) => ({ event, index }))
-      .filter(({ index }) => !before.includes(index))
+      .filter(({ event, index }) => {
+        return !before.includes(index) && !(isFromSchedule && rangBefore(event))
+      })
     for (const { index } of fresh) packet.open.add(index)
     if (fresh.length === 0) acknowledge(sequence, packet)
     for (const { event, index } of fresh) {

@@ -27,6 +27,7 @@ export async function startLeasing({
   log,
   presence,
 }: Process): Promise<Role> {
+  const joinedAtMs = clock.monotonicMs()
   const leases = await openLeases<string>(bus, {
     bucket: leasesBucket,
     ttlMs: config.leaseTtlMs,
@@ -52,7 +53,15 @@ export async function startLeasing({
     id,
     leaseTtlMs: config.leaseTtlMs,
     suspect: (other) => others.expect(other),
-    lead: async (epoch) => laneLeases.lead(epoch),
+    lead: async (epoch) => {
+      // Who plans before it has heard everybody moves lanes for nothing.
+      const heardForMs = clock.monotonicMs() - joinedAtMs
+      const untilHeardMs = BEATS_MISSED * config.beatMs - heardForMs
+      if (untilHeardMs > 0) {
+        await new Promise<void>((resolve) => clock.setTimer(resolve, untilHeardMs))
+      }
+      laneLeases.lead(epoch)
+    },
     follow: laneLeases.follow,
   })
   const watching = { presence, clock, log, silenceMs: config.silenceMs, beatMs: config.beatMs }

@@ -73,6 +73,7 @@ export type Storm = {
 export type EndRecord = {
   requestContext: { requestId: string; condition: string; approximateInvokeCount: number }
   requestPayload: { n: number }
+  timestamp: string
 }
 
 /** Short waits, so that a retry is a matter of seconds. */
@@ -228,6 +229,11 @@ export async function tallyOf(
   const ends = new Map<number, number>()
   for (const { requestPayload } of [...ok, ...bad]) {
     ends.set(requestPayload.n, (ends.get(requestPayload.n) ?? 0) + 1)
+  }
+  for (const { requestPayload, requestContext, timestamp } of [...ok, ...bad]) {
+    if ((ends.get(requestPayload.n) ?? 0) > 1) {
+      console.log(`two ends: ${requestPayload.n}`, requestContext, timestamp)
+    }
   }
   const lines = storm.written(functionName)
   const attempts = lines.length
