@@ -27,6 +27,7 @@ import { type Host, host } from './actor.ts'
 import type { Attempted, Attempts } from './attempt.ts'
 import type { AttemptAnswer } from './attempt-message.ts'
 import type { Delivery } from './delivery.ts'
+import { recipients, whenGone } from './event-recipients.ts'
 import { type Flows, openFlows } from './flow.ts'
 import { type Lanes, partsOfLane } from './lane.ts'
 
@@ -179,8 +180,13 @@ export function openEvents(binding: EventsBinding): Events {
 
   /** The event as it goes on: with what its last attempt answered, as far as a message can hold that. */
   const next = (id: string, changes: Partial<StoredEvent>): StoredEvent => {
-    const { event, attempted } = taken(id)
+    const { functionName, event, attempted } = taken(id)
+    const { record } = configOf(functionName, event.qualifier)
     const made: StoredEvent = { ...event, ...changes }
+    if (record !== undefined) {
+      delete made.whenGone
+      Object.assign(made, whenGone(record, event.qualifier))
+    }
     if (attempted !== undefined) {
       made.last = attempted.last
       if (attempted.response === undefined) delete made.response
@@ -216,13 +222,10 @@ export function openEvents(binding: EventsBinding): Events {
 
   const toBeTold = (id: string, condition: EndCondition): Telling['to'] => {
     const { functionName, event } = taken(id)
-    const { record, config } = configOf(functionName, event.qualifier)
-    const destination = condition === 'Success' ? config?.onSuccess : config?.onFailure
-    const deadLetter = condition === 'Success' ? undefined : record?.settings.deadLetterTargetArn
-    return [
-      ...(destination === undefined ? [] : [{ as: 'destination' as const, arn: destination }]),
-      ...(deadLetter === undefined ? [] : [{ as: 'dead letter' as const, arn: deadLetter }]),
-    ]
+    const ended = condition === 'Success' ? 'well' : 'badly'
+    const { record } = configOf(functionName, event.qualifier)
+    if (record !== undefined) return recipients(record, event.qualifier, ended)
+    return ended === 'well' ? [] : (event.whenGone ?? [])
   }
 
   const events = host(eventMachine, {
