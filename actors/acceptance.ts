@@ -22,7 +22,7 @@ import {
   parseFunctionName,
 } from '../edges/aws/names.ts'
 import type { FunctionRecord } from '../machines/function.ts'
-import { whenGone } from './event-recipients.ts'
+import { whenGone } from './event-policy.ts'
 import type { Invocations } from './invocation.ts'
 
 export type Acceptance = {
@@ -55,14 +55,15 @@ export function openAcceptance(binding: AcceptanceBinding): Acceptance {
     request: InvokeRequest,
     answer: (answer: InvokeAnswer) => void,
   ): void => {
+    const asked = qualifier === undefined ? {} : { qualifier }
     const event: StoredEvent = {
       id: request.requestId,
-      ...(qualifier === undefined ? {} : { qualifier }),
+      ...asked,
       ...(request.traceId === undefined ? {} : { traceId: request.traceId }),
       acceptedAtMs: clock.nowMs(),
       attempts: 0,
       putOff: 0,
-      ...whenGone(record, qualifier),
+      ...whenGone(record, asked),
       payload: payloadOrEmptyObject(request.payload),
     }
     writer.write(name, event, (error) => {

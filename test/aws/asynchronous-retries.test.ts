@@ -269,16 +269,24 @@ describe('what is changed while an event waits', () => {
     expect(others.map(({ id }) => id).toSorted()).toEqual([...before, ...after].toSorted())
   })
 
+  /** A function that is busy for three seconds and runs one event at a time; resolves with the id of one that waits. */
+  async function waitingFor(name: string, config = {}, more = {}): Promise<string> {
+    await deployTold(name, config, more)
+    await it.reserve(name, 1)
+    await it.send(name, { sleepMs: 3_000 })
+    await it.ran(name, 1)
+    return it.send(name, { n: 1 })
+  }
+  const remove = (FunctionName: string) =>
+    it.system.lambda.send(new DeleteFunctionCommand({ FunctionName }))
+
   // §4.3, stackd's async_deleted_targets: RetriesExhausted, 404, neither executedVersion nor responsePayload; OnFailure and
   // the dead-letter queue are told although the function is gone
   test('its function is deleted: it has ended with 404, and those are told who would have been', async () => {
     const TargetArn = await it.makeQueue('deleted-dead')
-    await deployTold('deleted', {}, { DeadLetterConfig: { TargetArn } })
-    await it.reserve('deleted', 1)
-    await it.send('deleted', { sleepMs: 3_000 })
-    await it.ran('deleted', 1)
-    const id = await it.send('deleted', { n: 1 })
-    await it.system.lambda.send(new DeleteFunctionCommand({ FunctionName: 'deleted' }))
+    const letters = { DeadLetterConfig: { TargetArn } }
+    const id = await waitingFor('deleted', { MaximumRetryAttempts: 0 }, letters)
+    await remove('deleted')
     const [record] = await it.records('deleted-bad', 1)
     expect(record).toEqual({
       version: '1.0',
@@ -301,18 +309,41 @@ describe('what is changed while an event waits', () => {
     })
   })
 
+  // §4.3, stackd's async_deleted_targets, "function-retry1": no run, count 2, after the wait of a failure
+  test('its function is deleted: not to find it spends attempts', async () => {
+    const id = await waitingFor('missed', { MaximumRetryAttempts: 1 })
+    const sinceMs = Date.now()
+    await remove('missed')
+    const [record] = await it.records('missed-bad', 1)
+    expect(Date.now() - sinceMs).toBeGreaterThanOrEqual(firstRetryMs)
+    expect(record).toMatchObject({
+      requestContext: { requestId: id, condition: 'RetriesExhausted', approximateInvokeCount: 2 },
+      responseContext: { statusCode: 404 },
+    })
+    expect(it.runs('missed').length).toBe(1)
+  })
+
   // §4.4, stackd's async_deleted_targets, "version-failed": one run, count 2
   test('its function is deleted after it failed: that attempt counts', async () => {
-    await deployTold('forsaken')
+    await deployTold('forsaken', { MaximumRetryAttempts: 1 })
     const id = await it.send('forsaken', { failures: 9 })
     await it.ran('forsaken', 1)
     await wait(300)
-    await it.system.lambda.send(new DeleteFunctionCommand({ FunctionName: 'forsaken' }))
+    await remove('forsaken')
     const [record] = await it.records('forsaken-bad', 1)
     expect(record).toMatchObject({
       requestContext: { requestId: id, condition: 'RetriesExhausted', approximateInvokeCount: 2 },
       responseContext: { statusCode: 404 },
     })
     expect(it.runs('forsaken').length).toBe(1)
+  })
+
+  // Stackd's async_deletion, "function-recreate": the new function ran it, under its request id
+  test('its function is deleted and made again: the new one runs it', async () => {
+    const id = await waitingFor('replaced')
+    await remove('replaced')
+    await it.deploy('replaced', { Environment: { Variables: { VARIANT: 'new' } } })
+    const [run] = await it.ran('replaced', 1)
+    expect(run).toMatchObject({ id, variant: 'new', event: { n: 1 } })
   })
 })
