@@ -127,6 +127,30 @@ describe('an event whose function fails', () => {
   })
 })
 
+describe('an event whose function cannot run', () => {
+  // §4.3, §1.5: an init that fails is the function's own error
+  test('has failed when its code cannot be loaded', async () => {
+    await deployTold('unloadable', { MaximumRetryAttempts: 0 }, { Handler: 'nope.handler' })
+    const id = await it.send('unloadable')
+    const [record] = await it.records('unloadable-bad', 1)
+    expect(record).toMatchObject({
+      requestContext: { requestId: id, condition: 'RetriesExhausted', approximateInvokeCount: 1 },
+      responseContext: { statusCode: 200, functionError: 'Unhandled' },
+      responsePayload: { errorType: 'Runtime.ImportModuleError' },
+    })
+  })
+
+  // §4.1: "no check that the function can run"
+  test('yet, because it is being made, is accepted and runs', async () => {
+    const made = it.deploy('early')
+    const accepted = () => it.send('early', { n: 1 }).catch(() => undefined)
+    await expect.poll(accepted, { interval: 1 }).toBeDefined()
+    const [run] = await it.ran('early', 1)
+    expect(run?.event).toEqual({ n: 1 })
+    await made
+  })
+})
+
 describe('an event whose function is throttled', () => {
   // §3.3, test_reserved_concurrency_async_queue: a synchronous one is refused, both events run later
   test('waits and runs, and has spent no attempt', async () => {
@@ -143,7 +167,8 @@ describe('an event whose function is throttled', () => {
     })
     await expect.poll(() => it.count('throttled')).toBeGreaterThan(before)
     const succeeded = await it.records('capped-ok', 2)
-    expect(succeeded.map(({ requestContext }) => requestContext.requestId)).toEqual([first, second])
+    const went = succeeded.map(({ requestContext }) => requestContext.requestId)
+    expect(went.toSorted()).toEqual([first, second].toSorted())
     const [failed] = await it.records('capped-bad', 1)
     expect(failed?.requestContext).toMatchObject({
       requestId: third,
@@ -182,6 +207,7 @@ describe('an event that would be too old for the next attempt', () => {
     slow = await startAsynchronous({
       LAMBUS_FIRST_RETRY_MS: '70000',
       LAMBUS_EVENT_BACK_OFF_MS: '70000',
+      LAMBUS_EVENT_LONGEST_BACK_OFF_MS: '70000',
     })
     await slow.deploy('ages')
     const onFailure = await slow.makeQueue('ages-bad')

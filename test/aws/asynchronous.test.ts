@@ -227,7 +227,7 @@ describe('InvokeAsync, the older operation,', () => {
       name: 'RequestEntityTooLargeException',
       status: 413,
       message:
-        '262153 byte payload is too large for the Event invocation type (limit 262144 bytes)',
+        '262145 byte payload is too large for the Event invocation type (limit 262144 bytes)',
     })
   })
 

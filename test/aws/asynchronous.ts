@@ -134,6 +134,7 @@ export async function startAsynchronous(
     LAMBUS_FIRST_RETRY_MS: String(firstRetryMs),
     LAMBUS_SECOND_RETRY_MS: String(secondRetryMs),
     LAMBUS_EVENT_BACK_OFF_MS: '200',
+    LAMBUS_EVENT_LONGEST_BACK_OFF_MS: '1000',
     LAMBUS_LOG_LEVEL: 'error',
     ...environment,
   })
