@@ -22,6 +22,7 @@ import {
   parseFunctionName,
 } from '../edges/aws/names.ts'
 import type { FunctionRecord } from '../machines/function.ts'
+import { whenGone } from './event-policy.ts'
 import type { Invocations } from './invocation.ts'
 
 export type Acceptance = {
@@ -50,16 +51,19 @@ export function openAcceptance(binding: AcceptanceBinding): Acceptance {
 
   const store = (
     { name, qualifier }: FunctionName,
+    record: FunctionRecord,
     request: InvokeRequest,
     answer: (answer: InvokeAnswer) => void,
   ): void => {
+    const asked = qualifier === undefined ? {} : { qualifier }
     const event: StoredEvent = {
       id: request.requestId,
-      ...(qualifier === undefined ? {} : { qualifier }),
+      ...asked,
       ...(request.traceId === undefined ? {} : { traceId: request.traceId }),
       acceptedAtMs: clock.nowMs(),
       attempts: 0,
       putOff: 0,
+      ...whenGone(record, asked),
       payload: payloadOrEmptyObject(request.payload),
     }
     writer.write(name, event, (error) => {
@@ -86,28 +90,34 @@ export function openAcceptance(binding: AcceptanceBinding): Acceptance {
     { name, qualifier }: FunctionName,
     record: FunctionRecord | undefined | 'unreadable',
     { payload }: InvokeRequest,
-  ): Refusal | undefined => {
+  ): FunctionRecord | Refusal => {
     if (record === 'unreadable') return refuse('ServiceException', noRegistry)
-    const isThere = record !== undefined && (qualifier === undefined || qualifier === LATEST)
-    return isThere ? checkPayload(payload) : functionNotFound(place, name, qualifier ?? LATEST)
+    if (record === undefined || (qualifier !== undefined && qualifier !== LATEST)) {
+      return functionNotFound(place, name, qualifier ?? LATEST)
+    }
+    return checkPayload(payload) ?? record
+  }
+
+  const nameIn = ({ functionName, qualifier, payload }: InvokeRequest): FunctionName | Refusal => {
+    const named = parseFunctionName(functionName, qualifier, { ...place, operation: 'Invoke' })
+    return isRefusal(named) ? named : (checkEventSize(payload) ?? named)
   }
 
   const accept = (request: InvokeRequest, answer: (answer: InvokeAnswer) => void): void => {
-    const { functionName, qualifier, payload } = request
-    const named = parseFunctionName(functionName, qualifier, { ...place, operation: 'Invoke' })
-    const bad = isRefusal(named) ? named : checkEventSize(payload)
-    const settle = (refusal: Refusal | undefined): void => {
-      if (refusal !== undefined) answer({ kind: 'refused', refusal })
-      else if (!isRefusal(named)) store(named, request, answer)
-    }
-    if (bad !== undefined || isRefusal(named)) {
-      settle(bad)
+    const named = nameIn(request)
+    if (isRefusal(named)) {
+      answer({ kind: 'refused', refusal: named })
       return
     }
+    const settle = (found: FunctionRecord | undefined | 'unreadable'): void => {
+      const record = decide(named, found, request)
+      if (isRefusal(record)) answer({ kind: 'refused', refusal: record })
+      else store(named, record, request, answer)
+    }
     const known = functions.get(named.name)
-    if (known !== undefined) settle(decide(named, known, request))
+    if (known !== undefined) settle(known)
     // Only what the copy would refuse costs a read: a function made a moment ago.
-    else void find(named.name).then((record) => settle(decide(named, record, request)))
+    else void find(named.name).then(settle)
   }
 
   return {

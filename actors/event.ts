@@ -22,11 +22,12 @@ import {
   eventMachine,
 } from '../machines/event.ts'
 import type { FlowInput } from '../machines/flow.ts'
-import { eventInvokeOf, type FunctionRecord } from '../machines/function.ts'
+import type { FunctionRecord } from '../machines/function.ts'
 import { type Host, host } from './actor.ts'
 import type { Attempted, Attempts } from './attempt.ts'
 import type { AttemptAnswer } from './attempt-message.ts'
 import type { Delivery } from './delivery.ts'
+import { policyOf, recipients, whenGone } from './event-policy.ts'
 import { type Flows, openFlows } from './flow.ts'
 import { type Lanes, partsOfLane } from './lane.ts'
 
@@ -108,10 +109,6 @@ type InHand = {
   tookMs: number
 }
 
-/** AWS's defaults: Lambda API, PutFunctionEventInvokeConfig. */
-const mostRetries = 2
-const mostAgeSeconds = 21_600
-const LATEST = '$LATEST'
 /** A function in a lane that it shares: at first, at most, and how many wait before the rest is set aside. */
 const sharedFlow: FlowInput = { least: 2, mostRunning: 16, mostWaiting: 64, growEveryMs: 1_000 }
 /** In a queue of its own it may have what the account has; the pools say how much that is. */
@@ -156,21 +153,8 @@ export function openEvents(binding: EventsBinding): Events {
     return found
   }
 
-  const configOf = (functionName: string, qualifier: string | undefined) => {
-    const record = functions.get(functionName)
-    const config = record && eventInvokeOf(record, qualifier ?? LATEST)
-    return { record, config }
-  }
-
-  const policyOf = ({ functionName, event }: InHand): EventPolicy => {
-    const { record, config } = configOf(functionName, event.qualifier)
-    return {
-      mostAttempts: 1 + (config?.maximumRetryAttempts ?? mostRetries),
-      mostAgeMs: 1000 * (config?.maximumEventAgeSeconds ?? mostAgeSeconds),
-      isShutOff: record?.reservedConcurrency === 0,
-      tellsSuccess: config?.onSuccess !== undefined,
-    }
-  }
+  const policyFor = ({ functionName, event }: InHand): EventPolicy =>
+    policyOf(functions.get(functionName), event)
 
   const store = async (id: string, follow: NewMessage[]): Promise<void> => {
     const { lane, ref } = taken(id)
@@ -180,8 +164,10 @@ export function openEvents(binding: EventsBinding): Events {
 
   /** The event as it goes on: with what its last attempt answered, as far as a message can hold that. */
   const next = (id: string, changes: Partial<StoredEvent>): StoredEvent => {
-    const { event, attempted } = taken(id)
-    const made: StoredEvent = { ...event, ...changes }
+    const { functionName, event, attempted } = taken(id)
+    const { whenGone: _, ...kept } = event
+    const record = functions.get(functionName)
+    const made: StoredEvent = { ...kept, ...whenGone(record, event), ...changes }
     if (attempted !== undefined) {
       made.last = attempted.last
       if (attempted.response === undefined) delete made.response
@@ -220,13 +206,8 @@ export function openEvents(binding: EventsBinding): Events {
 
   const toBeTold = (id: string, condition: EndCondition): Telling['to'] => {
     const { functionName, event } = taken(id)
-    const { record, config } = configOf(functionName, event.qualifier)
-    const destination = condition === 'Success' ? config?.onSuccess : config?.onFailure
-    const deadLetter = condition === 'Success' ? undefined : record?.settings.deadLetterTargetArn
-    return [
-      ...(destination === undefined ? [] : [{ as: 'destination' as const, arn: destination }]),
-      ...(deadLetter === undefined ? [] : [{ as: 'dead letter' as const, arn: deadLetter }]),
-    ]
+    const ended = condition === 'Success' ? 'well' : 'badly'
+    return recipients(functions.get(functionName), event, ended)
   }
 
   const events = host(eventMachine, {
@@ -277,7 +258,7 @@ export function openEvents(binding: EventsBinding): Events {
   const attempt = (id: string): void => {
     const it = taken(id)
     const { functionName, event } = it
-    const { record } = configOf(functionName, event.qualifier)
+    const record = functions.get(functionName)
     const timeoutMs = (record?.serving?.settings.timeoutSeconds ?? 0) * 1000 || longestTimeoutMs
     counts.attempts++
     it.begunAtMs = clock.monotonicMs()
@@ -305,7 +286,7 @@ export function openEvents(binding: EventsBinding): Events {
     else if (outcome === 'failed') counts.failed++
     else if (outcome === 'throttled') counts.throttled++
     else if (outcome === 'unavailable') counts.unavailable++
-    events.send(id, { type: 'attempted', outcome, policy: policyOf(it), nowMs: clock.nowMs() })
+    events.send(id, { type: 'attempted', outcome, policy: policyFor(it), nowMs: clock.nowMs() })
   }
 
   const tell = async (id: string): Promise<void> => {
@@ -337,7 +318,7 @@ export function openEvents(binding: EventsBinding): Events {
     begin: (id) => {
       const it = inHand.get(id)
       if (it !== undefined) {
-        events.send(id, { type: 'turn', policy: policyOf(it), nowMs: clock.nowMs() })
+        events.send(id, { type: 'turn', policy: policyFor(it), nowMs: clock.nowMs() })
       }
     },
     setAside: (lane, functionName, ids) => {

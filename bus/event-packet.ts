@@ -39,6 +39,8 @@ export type StoredEvent = {
   putOff: number
   last?: LastOutcome
   telling?: Telling
+  /** What is done by if its function is deleted meanwhile: how often and how long it is tried, and who is told. */
+  whenGone?: { mostAttempts: number; mostAgeMs: number; to: Telling['to'] }
   payload: Uint8Array
   /** What the function answered to the last attempt. */
   response?: Uint8Array

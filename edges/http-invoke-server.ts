@@ -9,12 +9,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock } from '../bus/bus.ts'
 import { isRefusal } from './aws/errors.ts'
-import {
-  type InvokeAnswer,
-  type InvokeRequest,
-  invokeAsyncLimitBytes,
-  payloadLimitBytes,
-} from './aws/invoke.ts'
+import { type InvokeAnswer, type InvokeRequest, payloadLimitBytes } from './aws/invoke.ts'
 import { findRoute } from './aws/operations.ts'
 import { readQuery } from './aws/query.ts'
 import type { Verify } from './aws/signature.ts'
@@ -62,8 +57,7 @@ export function invokeServer(options: {
     if (request.method !== 'POST') return false
     const line = lineOf(request.url ?? '')
     if (line === undefined) return false
-    const limitBytes = line.isAsync ? invokeAsyncLimitBytes : payloadLimitBytes
-    readBody(request, limitBytes, (body) => {
+    readBody(request, payloadLimitBytes, (body) => {
       const { path } = line
       const exchange = { requestId: newId(), method: 'POST', path, body, response }
       try {

@@ -5,7 +5,13 @@
  */
 import type { IncomingHttpHeaders } from 'node:http'
 import { type Refusal, refuse } from './aws/errors.ts'
-import { checkedInvoke, type InvokeAnswer, type InvokeRequest } from './aws/invoke.ts'
+import {
+  checkEventSize,
+  checkedInvoke,
+  type InvokeAnswer,
+  type InvokeRequest,
+  invokeAsyncLimitBytes,
+} from './aws/invoke.ts'
 import { makeTraceId } from './aws/trace-id.ts'
 import { type Answer, refused, remapped } from './http-answer.ts'
 
@@ -34,6 +40,8 @@ export function readInvoke(given: {
       return refuse('InvalidParameterValueException', `lambus does not ${feature}.`)
     }
   }
+  const tooLarge = isAsync ? checkEventSize(payload, invokeAsyncLimitBytes) : undefined
+  if (tooLarge !== undefined) return tooLarge
   return checkedInvoke({
     requestId,
     functionName,

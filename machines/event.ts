@@ -41,7 +41,8 @@ export type EventInput = {
 }
 
 /**
- * `failed`: the function did. `gone`: there is no such function any more. `throttled`: no concurrency for it.
+ * `failed`: the function did. `gone`: there is no such function any more, which counts like a failure: it may be made
+ * anew. `throttled`: no concurrency for it.
  * `unavailable`: something of ours failed, or nobody knows. `recursive`: it has called itself too often.
  */
 export type AttemptOutcome =
@@ -95,6 +96,7 @@ const retryWait = ({ retryWaitsMs, attempts }: EventInput): number =>
   retryWaitsMs[attempts] ?? retryWaitsMs.at(-1) ?? 0
 const deadlineOf = (context: EventInput, policy: EventPolicy): number =>
   context.acceptedAtMs + policy.mostAgeMs
+const isFailure = (outcome: AttemptOutcome): boolean => outcome === 'failed' || outcome === 'gone'
 const isOutcome =
   (...outcomes: AttemptOutcome[]) =>
   ({ event }: { event: EventEvent }): boolean =>
@@ -117,17 +119,16 @@ const base = setup({
     hasSucceeded: isOutcome('succeeded'),
     hasSucceededAndTells: ({ event }) =>
       event.type === 'attempted' && event.outcome === 'succeeded' && event.policy.tellsSuccess,
-    isGone: isOutcome('gone'),
     isRecursive: isOutcome('recursive'),
     hasFailedForTheLastTime: ({ context, event }) =>
       event.type === 'attempted' &&
-      event.outcome === 'failed' &&
+      isFailure(event.outcome) &&
       context.attempts + 1 >= event.policy.mostAttempts,
     hasFailedTooLate: ({ context, event }) =>
       event.type === 'attempted' &&
-      event.outcome === 'failed' &&
+      isFailure(event.outcome) &&
       event.nowMs + retryWait(context) >= deadlineOf(context, event.policy),
-    hasFailed: isOutcome('failed'),
+    hasFailed: ({ event }) => event.type === 'attempted' && isFailure(event.outcome),
     isPutOffTooLate: ({ context, event }) =>
       event.type === 'attempted' &&
       event.nowMs + backOff(context) >= deadlineOf(context, event.policy),
@@ -220,7 +221,6 @@ const machine = base
               actions: ['spendAttempt', 'endWell'],
             },
             { guard: 'hasSucceeded', target: 'deciding', actions: 'finish' },
-            { guard: 'isGone', target: 'deciding', actions: ['spendAttempt', 'giveUpExhausted'] },
             { guard: 'isRecursive', target: 'deciding', actions: 'giveUpRecursive' },
             {
               guard: 'hasFailedForTheLastTime',

@@ -126,11 +126,14 @@ export function checkPayload(payload: Uint8Array): Refusal | undefined {
 }
 
 /** An asynchronous event may not be as large. Source of the sentence: lambda-semantics.md §1.4. */
-export const checkEventSize = (payload: Uint8Array): Refusal | undefined =>
-  payload.length > eventLimitBytes
+export const checkEventSize = (
+  payload: Uint8Array,
+  limitBytes: number = eventLimitBytes,
+): Refusal | undefined =>
+  payload.length > limitBytes
     ? refuse(
         'RequestEntityTooLargeException',
-        `${payload.length} byte payload is too large for the Event invocation type (limit ${eventLimitBytes} bytes)`,
+        `${payload.length} byte payload is too large for the Event invocation type (limit ${limitBytes} bytes)`,
       )
     : undefined
 

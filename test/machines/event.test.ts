@@ -302,24 +302,24 @@ test('a function without any concurrency is not tried', () => {
   `)
 })
 
-test('a function that is gone ends its events: the attempt counts', () => {
-  // Recorded: RetriesExhausted with statusCode 404 and a count of 1 or 2.
+test('a function that is gone spends attempts, as one that fails', () => {
+  // Recorded: RetriesExhausted with statusCode 404, and a count of 1 with no retries, of 2 with one.
+  expect(
+    story({}, turn(0, { mostAttempts: 1 }), attempted('gone', 100, { mostAttempts: 1 }), stored),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)                      → waiting
+    turn of 1 at 0 s             → attempting  attempt
+    attempted gone of 1 at 0.1 s → deciding    end RetriesExhausted 1
+    stored                       → over
+    "
+  `)
   expect(story({}, turn(0), attempted('gone', 100), stored)).toMatchInlineSnapshot(`
     "
     (start)                 → waiting
     turn at 0 s             → attempting  attempt
-    attempted gone at 0.1 s → deciding    end RetriesExhausted 1
+    attempted gone at 0.1 s → deciding    retry 60000 1 0
     stored                  → over
-    "
-  `)
-  expect(
-    story({ attempts: 1 }, turn(MINUTE), attempted('gone', 61_000), stored),
-  ).toMatchInlineSnapshot(`
-    "
-    (start)                → waiting
-    turn at 60 s           → attempting  attempt
-    attempted gone at 61 s → deciding    end RetriesExhausted 2
-    stored                 → over
     "
   `)
 })
