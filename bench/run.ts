@@ -7,6 +7,7 @@
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { asynchronous } from './async.ts'
 import { burst } from './burst.ts'
 import { coldStart } from './cold-start.ts'
 import { cpu } from './cpu.ts'
@@ -23,6 +24,7 @@ const questions: Question[] = [
   throughputNats,
   warmHttp,
   cpu,
+  asynchronous,
   coldStart,
   burst,
   idleMemory,

@@ -48,7 +48,7 @@ export type StoredEvent = {
 
 type Head = Omit<StoredEvent, 'payload' | 'response'> & { bytes: number; responseBytes?: number }
 
-/** Source: measured, bench/async-throughput.ts: more than this gains nothing, and a reader holds whole packets. */
+/** Measured in bench/async.ts: more than this gains nothing, and a reader holds whole packets. */
 export const mostEventsInPacket = 64
 /** Beside one event of any size: so that a reader's packets stay small. */
 export const mostBytesInPacket = 262_144
