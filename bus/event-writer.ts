@@ -42,8 +42,8 @@ export function openEventWriter(
   bus: Bus,
   { choose }: { choose: (functionName: string) => LaneOfQueue },
 ): EventWriter {
-  /** By function; there while a packet of it is on its way. */
-  const waiting = new Map<string, Entry[]>()
+  /** By function, what waits for the packet before it; there while one is on its way. */
+  const lines = new Map<string, Entry[]>()
   const whenIdle: (() => void)[] = []
   let pending = 0
 
@@ -53,7 +53,12 @@ export function openEventWriter(
     if (pending === 0) for (const wake of whenIdle.splice(0)) wake()
   }
 
-  const send = (functionName: string, entries: Entry[]): void => {
+  const sendNext = (functionName: string, line: Entry[]): void => {
+    if (line.length === 0) lines.delete(functionName)
+    else send(functionName, line, line.splice(0, fitting(line)))
+  }
+
+  const send = (functionName: string, line: Entry[], entries: Entry[]): void => {
     const { queue, lane } = choose(functionName)
     const subject = eventPacket(queue, lane, functionName, entries.length)
     const packet = encodePacket(entries.map(({ event }) => event))
@@ -62,9 +67,7 @@ export function openEventWriter(
     const publish = () =>
       bus.jetstream.publish(subject, packet, { msgID, expect: { streamName: eventStream } })
     const done = (error: unknown) => {
-      const next = waiting.get(functionName) ?? []
-      if (next.length === 0) waiting.delete(functionName)
-      else send(functionName, next.splice(0, fitting(next)))
+      sendNext(functionName, line)
       tell(entries, error)
     }
     insist(bus, subject, publish, PATIENCE_MS).then(() => done(undefined), done)
@@ -76,11 +79,13 @@ export function openEventWriter(
     },
     write(functionName, event, stored) {
       pending++
-      const next = waiting.get(functionName)
-      if (next !== undefined) next.push({ event, stored })
+      const line = lines.get(functionName)
+      if (line !== undefined) line.push({ event, stored })
       else {
-        waiting.set(functionName, [])
-        send(functionName, [{ event, stored }])
+        const begun = [{ event, stored }]
+        lines.set(functionName, begun)
+        // What was received together is stored together.
+        queueMicrotask(() => sendNext(functionName, begun))
       }
     },
     idle: () =>
