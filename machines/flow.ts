@@ -44,11 +44,15 @@ type Context = FlowInput & {
   isDiverted: boolean
   /** Of an attempt, lately: it is forgotten by and by. */
   quickestMs: number
+  /** Attempts that ended well since the limit was changed: it is changed once a round. */
+  sinceChange: number
 }
 
-/** Hardly longer than the quickest: up to this many times, and so much more, which is what a busy machine adds to anything. */
-const QUICK = { times: 2, moreMs: 1 }
-const SLOW = { times: 4, moreMs: 10 }
+/**
+ * How many of those that run only wait for each other, by Vegas: all of them times the share of an attempt that the quickest
+ * did not need. Fewer than `few`: one more may run; more than `many`: one less. The figures are Vegas' own.
+ */
+const WAITING = { few: 2, many: 4 }
 /** A wait that nobody notices is no reason for another sandbox. */
 const NOTICEABLE_MS = 20
 /** The quickest counts for less with each that was slower. */
@@ -60,6 +64,9 @@ const effects = {
   /** The newest `count` that wait go to a queue of the function's own. */
   setAside: effect<{ count: number }>(),
 }
+
+const waitingForEachOther = ({ limit, quickestMs }: Context, tookMs: number): number =>
+  limit * Math.max(0, 1 - quickestMs / tookMs)
 
 const base = setup({
   types: {} as { input: FlowInput; context: Context; events: FlowEvent },
@@ -74,11 +81,20 @@ const base = setup({
     leave: assign(({ context, event }) => ({
       running: context.running - 1,
       ...(event.type === 'ended' && event.how === 'well'
-        ? { quickestMs: Math.min(event.tookMs, context.quickestMs * FORGETTING) }
+        ? {
+            quickestMs: Math.min(event.tookMs, context.quickestMs * FORGETTING),
+            sinceChange: context.sinceChange + 1,
+          }
         : {}),
     })),
-    shrink: assign(({ context }) => ({ limit: Math.max(context.least, context.limit - 1) })),
-    grow: assign(({ context }) => ({ limit: Math.min(context.limit + 1, context.mostRunning) })),
+    shrink: assign(({ context }) => ({
+      limit: Math.max(context.least, context.limit - 1),
+      sinceChange: 0,
+    })),
+    grow: assign(({ context }) => ({
+      limit: Math.min(context.limit + 1, context.mostRunning),
+      sinceChange: 0,
+    })),
     halve: assign(({ context }) => ({ limit: Math.max(1, Math.floor(context.limit / 2)) })),
     forgetWaiting: assign({ waiting: 0 }),
     noteDiverted: assign({ isDiverted: true }),
@@ -93,11 +109,13 @@ const base = setup({
       event.type === 'ended' &&
       event.how === 'well' &&
       event.lineMs >= NOTICEABLE_MS &&
-      event.tookMs <= context.quickestMs * QUICK.times + QUICK.moreMs,
+      context.sinceChange >= context.limit &&
+      waitingForEachOther(context, event.tookMs) < WAITING.few,
     wasSlow: ({ context, event }) =>
       event.type === 'ended' &&
       event.how === 'well' &&
-      event.tookMs > context.quickestMs * SLOW.times + SLOW.moreMs,
+      context.sinceChange >= context.limit &&
+      waitingForEachOther(context, event.tookMs) > WAITING.many,
     isFull: ({ context }) => context.running >= context.limit,
     mayBegin: ({ context }) => context.waiting > 0 && context.running < context.limit,
   },
@@ -124,6 +142,7 @@ const machine = base
       waiting: 0,
       isDiverted: false,
       quickestMs: Number.MAX_VALUE,
+      sinceChange: 0,
     }),
     initial: 'open',
     on: {
