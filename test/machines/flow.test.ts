@@ -49,10 +49,9 @@ test('whatever comes of one that ran, the oldest that waits has its place', () =
   `)
 })
 
-test('one more may run while others wait noticeably and attempts are quick', () => {
-  expect(
-    story(arrived, arrived, arrived, arrived, arrived, well(5, 20), well(5, 19)),
-  ).toMatchInlineSnapshot(`
+test('one more may run a round while others wait noticeably and attempts are quick', () => {
+  const quick = well(5, 20)
+  expect(story(...Array(5).fill(arrived), quick, quick, quick, well(5, 19))).toMatchInlineSnapshot(`
     "
     (start)         → open
     arrived         → open  beginNext
@@ -60,31 +59,64 @@ test('one more may run while others wait noticeably and attempts are quick', () 
     arrived         → full
     arrived         → full
     arrived         → full
-    ended well 5 20 → full  stop waiting, beginNext, beginNext, wait 1000 ms
-    ended well 5 19 → full  stop waiting, beginNext, wait 1000 ms
+    ended well 5 20 → full  stop waiting, beginNext, wait 1000 ms
+    ended well 5 20 → full  stop waiting, beginNext, wait 1000 ms
+    ended well 5 20 → open  stop waiting, beginNext
+    ended well 5 19 → open
     "
   `)
 })
 
-test('one less may run when an attempt takes far longer than the quickest did, but never less than at first', () => {
-  const slow = well(31, 500)
+test('one less may run a round when they only wait for each other, but never less than at first', () => {
+  const grown = storyOf(flowMachine, { ...input, mostRunning: 8, mostWaiting: 20 })
+  const slow = well(100, 500)
   expect(
-    story(...Array(7).fill(arrived), 'growEvery', well(5), slow, slow, slow),
+    grown(
+      ...Array(20).fill(arrived),
+      ...Array(4).fill('growEvery'),
+      ...Array(6).fill(well(5)),
+      slow,
+      ...Array(5).fill(slow),
+    ),
   ).toMatchInlineSnapshot(`
     "
-    (start)           → open
-    arrived           → open  beginNext
-    arrived           → full  beginNext, wait 1000 ms
-    arrived           → full
-    arrived           → full
-    arrived           → full
-    arrived           → full  setAside 1
-    arrived           → full  setAside 1
-    growEvery         → full  stop waiting, beginNext, wait 1000 ms
-    ended well 5 0    → full  stop waiting, beginNext, wait 1000 ms
-    ended well 31 500 → full  stop waiting, wait 1000 ms
-    ended well 31 500 → full  stop waiting, beginNext, wait 1000 ms
-    ended well 31 500 → open  stop waiting
+    (start)            → open
+    arrived            → open  beginNext
+    arrived            → full  beginNext, wait 1000 ms
+    arrived            → full
+    arrived            → full
+    arrived            → full
+    arrived            → full
+    arrived            → full
+    arrived            → full
+    arrived            → full
+    arrived            → full
+    arrived            → full
+    arrived            → full
+    arrived            → full
+    arrived            → full
+    arrived            → full
+    arrived            → full
+    arrived            → full
+    arrived            → full
+    arrived            → full
+    arrived            → full
+    growEvery          → full  stop waiting, beginNext, wait 1000 ms
+    growEvery          → full  stop waiting, beginNext, wait 1000 ms
+    growEvery          → full  stop waiting, beginNext, wait 1000 ms
+    growEvery          → full  stop waiting, beginNext, wait 1000 ms
+    ended well 5 0     → full  stop waiting, beginNext, wait 1000 ms
+    ended well 5 0     → full  stop waiting, beginNext, wait 1000 ms
+    ended well 5 0     → full  stop waiting, beginNext, wait 1000 ms
+    ended well 5 0     → full  stop waiting, beginNext, wait 1000 ms
+    ended well 5 0     → full  stop waiting, beginNext, wait 1000 ms
+    ended well 5 0     → full  stop waiting, beginNext, wait 1000 ms
+    ended well 100 500 → full  stop waiting, wait 1000 ms
+    ended well 100 500 → full  stop waiting, beginNext, wait 1000 ms
+    ended well 100 500 → full  stop waiting, beginNext, wait 1000 ms
+    ended well 100 500 → full  stop waiting, beginNext, wait 1000 ms
+    ended well 100 500 → full  stop waiting, beginNext, wait 1000 ms
+    ended well 100 500 → full  stop waiting, beginNext, wait 1000 ms
     "
   `)
 })
