@@ -14,7 +14,7 @@ import { createInbox, type Msg } from 'nats'
 import type { Bus } from './bus.ts'
 import { BusError } from './bus-error.ts'
 import { type QueueMessage, readMessage } from './sqs-message.ts'
-import type { QueueRecord, SqsQueues } from './sqs-queues.ts'
+import { type QueueRecord, readQueue, type SqsQueues } from './sqs-queues.ts'
 import { acknowledgement, nextMessages, sqsStream, tokens } from './subjects.ts'
 
 /** One delivery of a message: what has to be said to speak of it again. */
@@ -59,7 +59,7 @@ export async function receive(
     if (pulled.end !== 'over') {
       // Without a look, the consumer of a deleted queue would be made again.
       queues.forgetConsumer(queue)
-      const there = bus.up ? await queues.read(queue.name) : queue
+      const there = bus.up ? await readQueue(bus, queue.name, PATIENCE_MS) : queue
       if (there?.incarnation !== queue.incarnation) return []
       if (performance.now() - started > Math.max(waitMs, PATIENCE_MS)) {
         throw new BusError('BUS_STORE_UNAVAILABLE', `${queue.name}: JetStream did not answer`)
