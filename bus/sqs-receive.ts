@@ -50,8 +50,10 @@ export async function receive(
   const { most, waitMs, signal } = options
   const started = performance.now()
   const leftMs = () => waitMs - (performance.now() - started)
+  const patienceLeftMs = () => Math.max(waitMs, PATIENCE_MS) - (performance.now() - started)
   while (signal?.aborted !== true) {
-    const consumer = await queues.consumer(queue)
+    const consumer = await inTime(queues.consumer(queue), patienceLeftMs())
+    if (consumer === undefined) throw unavailable(queue)
     const pulled = await pull(bus, consumer, { most, waitMs: Math.max(0, leftMs()), signal })
     if (pulled.messages.length > 0) return pulled.messages
     if (pulled.end === 'called off') return []
@@ -61,13 +63,24 @@ export async function receive(
       queues.forgetConsumer(queue)
       const there = bus.up ? await readQueue(bus, queue.name, PATIENCE_MS) : queue
       if (there?.incarnation !== queue.incarnation) return []
-      if (performance.now() - started > Math.max(waitMs, PATIENCE_MS)) {
-        throw new BusError('BUS_STORE_UNAVAILABLE', `${queue.name}: JetStream did not answer`)
-      }
+      if (patienceLeftMs() < 0) throw unavailable(queue)
       await pause(PAUSE_MS)
     }
   }
   return []
+}
+
+const unavailable = ({ name }: QueueRecord) =>
+  new BusError('BUS_STORE_UNAVAILABLE', `${name}: JetStream did not answer`)
+
+/** Undefined when it takes longer. */
+async function inTime<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), Math.max(0, ms))
+  })
+  promise.catch(() => {})
+  return await Promise.race([promise, late]).finally(() => clearTimeout(timer))
 }
 
 async function pull(
