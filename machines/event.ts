@@ -111,9 +111,6 @@ const base = setup({
   guards: {
     isTelling: ({ context }) => context.isTelling,
     isShutOff: ({ event }) => event.type === 'turn' && event.policy.isShutOff,
-    /** Fewer attempts are wanted now than it has had. */
-    isSpent: ({ context, event }) =>
-      event.type === 'turn' && context.attempts >= event.policy.mostAttempts,
     isTooOld: ({ context, event }) =>
       event.type === 'turn' && event.nowMs >= deadlineOf(context, event.policy),
     hasSucceeded: isOutcome('succeeded'),
@@ -204,7 +201,6 @@ const machine = base
         on: {
           turn: [
             { guard: 'isShutOff', target: 'deciding', actions: 'giveUpShutOff' },
-            { guard: 'isSpent', target: 'deciding', actions: 'giveUpExhausted' },
             { guard: 'isTooOld', target: 'deciding', actions: 'giveUpTooOld' },
             { target: 'attempting' },
           ],

@@ -119,32 +119,31 @@ test('what a killed poller read is read by another in less than 2 s', async () =
 test('a poller that is stopped is replaced, and changes nothing when it wakes', async () => {
   const events = traffic(10)
   await wait(1_000)
-  const [sleeper] = storm.living('poller')
-  const stoppedMs = Date.now()
-  process.kill(sleeper?.pid ?? 0, 'SIGSTOP')
-  await wait(5_000)
-  const attemptsBefore = new Map<string, number>()
-  for (const line of storm.written('timed')) {
-    const [, n = ''] = line.split(' ')
-    attemptsBefore.set(n, (attemptsBefore.get(n) ?? 0) + 1)
+  const waits: number[] = []
+  let again = 0
+  // Each in its turn: whichever lanes these events go to, somebody who reads them is stopped.
+  for (const sleeper of storm.living('poller')) {
+    const stoppedMs = Date.now()
+    process.kill(sleeper.pid, 'SIGSTOP')
+    await wait(4_000)
+    const before = starts()
+    const wokenMs = Date.now()
+    process.kill(sleeper.pid, 'SIGCONT')
+    await wait(2_500)
+    waits.push(longestWaitMs(events.sentMs, stoppedMs - 500, wokenMs - 1_000, starts()))
+    again += storm
+      .written('timed')
+      .map((line) => line.split(' '))
+      .filter(([, n, atMs]) => Number(atMs) > wokenMs && before.has(Number(n))).length
   }
-  const wokenMs = Date.now()
-  process.kill(sleeper?.pid ?? 0, 'SIGCONT')
-  await wait(3_000)
   await events.stop()
   await calm()
-  const startedMs = starts()
-  const waitMs = longestWaitMs(events.sentMs, stoppedMs - 500, wokenMs, startedMs)
-  const again = storm
-    .written('timed')
-    .map((line) => line.split(' '))
-    .filter(([, n = '', atMs]) => Number(atMs) > wokenMs && attemptsBefore.has(n))
   const tally = await tallyOf(storm, 'timed', events)
   console.log(
-    `stopped: longest wait ${waitMs} ms; after it woke ${again.length} events were attempted that had been before`,
+    `each of ${waits.length} pollers stopped: longest wait of an event ${waits.join(', ')} ms; after it woke ${again} events were attempted that had been before`,
   )
-  expect(waitMs).toBeLessThan(3_000)
-  expect(again).toEqual([])
+  expect(Math.max(...waits)).toBeLessThan(2_500)
+  expect(again).toBe(0)
   expect(tally.lost).toEqual([])
   expect(tally.doubled).toEqual([])
-}, 60_000)
+}, 90_000)

@@ -347,10 +347,14 @@ test('settings that change between attempts, or during one, hold from then on', 
     attempted failed of 2 at 62 s → deciding    end RetriesExhausted 2
     "
   `)
-  expect(story({ attempts: 2 }, turn(182_000, fewer))).toMatchInlineSnapshot(`
+  // Recorded: an attempt that is due already is still made.
+  expect(
+    story({ attempts: 2 }, turn(182_000, fewer), attempted('failed', 183_000, fewer)),
+  ).toMatchInlineSnapshot(`
     "
-    (start)            → waiting
-    turn of 2 at 182 s → deciding  end RetriesExhausted 2
+    (start)                        → waiting
+    turn of 2 at 182 s             → attempting  attempt
+    attempted failed of 2 at 183 s → deciding    end RetriesExhausted 3
     "
   `)
   expect(story({ attempts: 1 }, turn(61_000, { mostAgeMs: MINUTE }))).toMatchInlineSnapshot(`
