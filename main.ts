@@ -7,6 +7,7 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { hostChildren } from './actors/child.ts'
+import { openIntake } from './actors/intake.ts'
 import { embedNatsServer } from './actors/nats-server.ts'
 import { serveStatus } from './actors/status.ts'
 import type { Bus, Log } from './bus/bus.ts'
@@ -142,7 +143,17 @@ async function startRoles(
     clock,
     log,
   })
-  const process: Process = { id, bus, config, clock, log, presence, newId: randomUUID }
+  const process: Process = {
+    id,
+    bus,
+    config,
+    clock,
+    log,
+    presence,
+    newId: randomUUID,
+    attemptDoors: new Map(),
+    intake: openIntake(clock),
+  }
   const stopStatus = serveStatus(bus, {
     id,
     roles: names,

@@ -23,6 +23,7 @@ import {
 } from '../edges/aws/names.ts'
 import type { FunctionRecord } from '../machines/function.ts'
 import { whenGone } from './event-policy.ts'
+import type { Intake } from './intake.ts'
 import type { Invocations } from './invocation.ts'
 
 export type Acceptance = {
@@ -41,6 +42,7 @@ export type AcceptanceBinding = {
     read(name: string): Promise<FunctionRecord | undefined>
   }
   writer: EventWriter
+  intake: Pick<Intake, 'took'>
   invocations: Pick<Invocations, 'invoke'>
 }
 
@@ -66,6 +68,7 @@ export function openAcceptance(binding: AcceptanceBinding): Acceptance {
       ...whenGone(record, asked),
       payload: payloadOrEmptyObject(request.payload),
     }
+    binding.intake.took()
     writer.write(name, event, (error) => {
       if (error === undefined) {
         answer({ kind: 'accepted' })

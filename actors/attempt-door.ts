@@ -4,15 +4,19 @@
  *
  * A poller whose link was cut asks again for what it had asked for, and one that took over a dead poller's lane asks anew;
  * both ask the front end that the request id points to. An attempt that still runs is not started a second time: whoever
- * asked last is told how it ended.
+ * asked last is told how it ended. A poller of the same process asks without the bus between.
  */
 import type { Bus, Msg } from '../bus/bus.ts'
-import { attempt } from '../bus/subjects.ts'
+import { attempt as attemptSubject } from '../bus/subjects.ts'
 import type { InvokeAnswer } from '../edges/aws/invoke.ts'
-import { type AttemptAnswer, answerHeaders, orderOf } from './attempt-message.ts'
+import { type AttemptAnswer, type AttemptOrder, answerHeaders, orderOf } from './attempt-message.ts'
 import type { Invocations } from './invocation.ts'
 
+/** How an attempt ended, and what the function answered. */
+export type TellAttempt = (answer: AttemptAnswer, payload: Uint8Array) => void
+
 export type AttemptDoor = {
+  attempt(order: AttemptOrder, payload: Uint8Array, tell: TellAttempt): void
   readonly counts: { attempts: number; adopted: number; malformed: number }
   stop(): void
 }
@@ -23,7 +27,7 @@ export function openAttemptDoor(
 ): AttemptDoor {
   const counts = { attempts: 0, adopted: 0, malformed: 0 }
   /** By request id: who is to be told. */
-  const running = new Map<string, Msg>()
+  const running = new Map<string, TellAttempt>()
 
   const hear = (message: Msg): void => {
     const order = orderOf(message)
@@ -31,9 +35,15 @@ export function openAttemptDoor(
       counts.malformed++
       return
     }
+    attempt(order, message.data, (answer, payload) => {
+      message.respond(payload, { headers: answerHeaders(answer) })
+    })
+  }
+
+  const attempt: AttemptDoor['attempt'] = (order, payload, tell) => {
     const { requestId, functionName, qualifier, traceId } = order
     const isRunning = running.has(requestId)
-    running.set(requestId, message)
+    running.set(requestId, tell)
     if (isRunning) {
       counts.adopted++
       return
@@ -47,25 +57,20 @@ export function openAttemptDoor(
       logType: 'None' as const,
       clientContext: undefined,
       traceId,
-      payload: message.data,
+      payload,
     }
     invocations.invoke(request, (answer) => {
       const asker = running.get(requestId)
       running.delete(requestId)
-      if (asker !== undefined) respond(asker, answer)
+      asker?.(toldOf(answer), answer.kind === 'result' ? answer.payload : nothing)
     })
   }
 
-  const hearing = bus.subscribe(attempt(frontEndId), hear)
-  return { counts, stop: () => hearing.stop() }
+  const hearing = bus.subscribe(attemptSubject(frontEndId), hear)
+  return { attempt, counts, stop: () => hearing.stop() }
 }
 
-function respond(asker: Msg, answer: InvokeAnswer): void {
-  const told = toldOf(answer)
-  asker.respond(answer.kind === 'result' ? answer.payload : undefined, {
-    headers: answerHeaders(told),
-  })
-}
+const nothing = new Uint8Array()
 
 function toldOf(answer: InvokeAnswer): AttemptAnswer {
   switch (answer.kind) {

@@ -6,6 +6,7 @@
  */
 import type { Bus, Outcome } from '../bus/bus.ts'
 import { attempt as attemptSubject } from '../bus/subjects.ts'
+import type { AttemptDoor } from './attempt-door.ts'
 import { type AttemptAnswer, type AttemptOrder, answerOf, orderHeaders } from './attempt-message.ts'
 
 /** `unknown`: there is no front end, or it is gone with the answer. */
@@ -34,7 +35,14 @@ type Running = {
 
 export function openAttempts(
   bus: Bus,
-  { frontEnds }: { frontEnds: () => readonly string[] },
+  {
+    frontEnds,
+    here,
+  }: {
+    frontEnds: () => readonly string[]
+    /** The doors of front ends in this very process, by their ids. */
+    here: ReadonlyMap<string, Pick<AttemptDoor, 'attempt'>>
+  },
 ): Attempts {
   const running = new Set<Running>()
 
@@ -56,6 +64,11 @@ export function openAttempts(
 
   const ask = (it: Running): void => {
     const { frontEnd, order, payload, timeoutMs } = it
+    const door = here.get(frontEnd)
+    if (door !== undefined) {
+      door.attempt(order, payload, (answer, response) => settle(it, { answer, payload: response }))
+      return
+    }
     const options = { headers: orderHeaders(order), timeoutMs }
     it.forget = bus.ask(attemptSubject(frontEnd), payload, options, (outcome) => hear(it, outcome))
   }

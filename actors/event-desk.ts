@@ -58,7 +58,7 @@ export function openEventDesk(
   bus: Bus,
   options: {
     /** The lane that an event of a function is put back to. */
-    choose: (functionName: string) => LaneOfQueue
+    choose: (functionName: string, events: number) => LaneOfQueue
     clock: Pick<Clock, 'nowMs'>
     newId: () => string
     log: Log

@@ -21,7 +21,6 @@ import {
   type EventPolicy,
   eventMachine,
 } from '../machines/event.ts'
-import type { FlowInput } from '../machines/flow.ts'
 import type { FunctionRecord } from '../machines/function.ts'
 import { type Host, host } from './actor.ts'
 import type { Attempted, Attempts } from './attempt.ts'
@@ -29,6 +28,7 @@ import type { AttemptAnswer } from './attempt-message.ts'
 import type { Delivery } from './delivery.ts'
 import { policyOf, recipients, whenGone } from './event-policy.ts'
 import { type Flows, openFlows } from './flow.ts'
+import type { Intake } from './intake.ts'
 import { type Lanes, partsOfLane } from './lane.ts'
 
 export type Events = {
@@ -76,6 +76,8 @@ export type EventsBinding = {
   delivery: Delivery
   /** The registry's watched copy. */
   functions: { get(name: string): FunctionRecord | undefined }
+  /** What this very process takes in. */
+  intake: Pick<Intake, 'isPouring' | 'onChange'>
   /** The function's own queue, when new events go there. */
   ownQueue(functionName: string): string | undefined
   /** Says that events were set aside, so that somebody makes that queue. */
@@ -110,14 +112,16 @@ type InHand = {
 }
 
 /** A function in a lane that it shares: at first, at most, and how many wait before the rest is set aside. */
-const sharedFlow: FlowInput = { least: 2, mostRunning: 16, mostWaiting: 64, growEveryMs: 1_000 }
+const sharedFlow = { least: 2, mostRunning: 16, mostWaiting: 64, growEveryMs: 1_000 }
 /** In a queue of its own it may have what the account has; the pools say how much that is. */
-const ownFlow: FlowInput = {
+const ownFlow = {
   least: 4,
   mostRunning: 500,
   mostWaiting: Number.MAX_SAFE_INTEGER,
   growEveryMs: 250,
 }
+/** How much longer an event waits at most because others pour in. */
+const HOLD_FOR_MS = 1_000
 /** Events that are set aside together go in packets together. */
 const SET_ASIDE_MS = 5
 /** Beyond the function's own timeout: reservation, overdue answer, and the way. */
@@ -313,8 +317,11 @@ export function openEvents(binding: EventsBinding): Events {
   const flows = openFlows({
     clock,
     log,
-    inputFor: (lane, functionName) =>
-      partsOfLane(lane).queue === ownQueueOf(functionName) ? ownFlow : sharedFlow,
+    inputFor: (lane, functionName) => ({
+      ...(partsOfLane(lane).queue === ownQueueOf(functionName) ? ownFlow : sharedFlow),
+      holdForMs: HOLD_FOR_MS,
+      isHeld: binding.intake.isPouring,
+    }),
     begin: (id) => {
       const it = inHand.get(id)
       if (it !== undefined) {
@@ -361,6 +368,8 @@ export function openEvents(binding: EventsBinding): Events {
     if (draining.has(lane)) tellIfEmpty(lane)
   }
   let moving = 0
+
+  binding.intake.onChange(flows.hold)
 
   const ofLane = (lane: string): string[] =>
     [...inHand.keys()].filter((id) => inHand.get(id)?.lane === lane)

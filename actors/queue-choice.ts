@@ -15,7 +15,8 @@ import type { QueueRecord } from '../machines/queue.ts'
 import { ownQueueOf } from './event.ts'
 
 export type QueueChoice = {
-  choose(functionName: string): LaneOfQueue
+  /** For so many events. */
+  choose(functionName: string, events: number): LaneOfQueue
   /** The function's own queue, when new events go there. */
   ownQueue(functionName: string): string | undefined
   stop(): void
@@ -62,7 +63,7 @@ export async function openQueueChoice(
 
   return {
     ownQueue,
-    choose(functionName) {
+    choose(functionName, events) {
       const own = ownQueue(functionName)
       const lanes =
         own === undefined
@@ -71,7 +72,7 @@ export async function openQueueChoice(
       const least = lanes.reduce((best, one) =>
         (waiting[keyOf(one)] ?? 0) < (waiting[keyOf(best)] ?? 0) ? one : best,
       )
-      waiting[keyOf(least)] = (waiting[keyOf(least)] ?? 0) + 1
+      waiting[keyOf(least)] = (waiting[keyOf(least)] ?? 0) + events
       return least
     },
     stop() {

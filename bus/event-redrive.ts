@@ -70,7 +70,7 @@ type DeadMessage = {
 export function openRedrive(
   bus: Bus,
   options: {
-    choose: (functionName: string) => LaneOfQueue
+    choose: (functionName: string, events: number) => LaneOfQueue
     nowMs: () => number
     newId: () => string
   },
@@ -162,13 +162,13 @@ const tombstone =
 
 function packetsOf(
   dead: readonly DeadMessage[],
-  choose: (functionName: string) => LaneOfQueue,
+  choose: (functionName: string, events: number) => LaneOfQueue,
   nowMs: number,
 ): NewMessage[] {
   const open = new Map<string, { events: StoredEvent[]; bytes: number }>()
   const packets: NewMessage[] = []
   const close = (functionName: string, events: readonly StoredEvent[]) => {
-    const { queue, lane } = choose(functionName)
+    const { queue, lane } = choose(functionName, events.length)
     const subject = eventPacket(queue, lane, functionName, events.length)
     packets.push({ subject, body: encodePacket(events) })
   }

@@ -40,7 +40,7 @@ const PATIENCE_MS = 10_000
 /** `choose` says which lane the next packet of a function goes to. */
 export function openEventWriter(
   bus: Bus,
-  { choose }: { choose: (functionName: string) => LaneOfQueue },
+  { choose }: { choose: (functionName: string, events: number) => LaneOfQueue },
 ): EventWriter {
   /** By function, what waits for the packet before it; there while one is on its way. */
   const lines = new Map<string, Entry[]>()
@@ -59,7 +59,7 @@ export function openEventWriter(
   }
 
   const send = (functionName: string, line: Entry[], entries: Entry[]): void => {
-    const { queue, lane } = choose(functionName)
+    const { queue, lane } = choose(functionName, entries.length)
     const subject = eventPacket(queue, lane, functionName, entries.length)
     const packet = encodePacket(entries.map(({ event }) => event))
     // Stored once, however often it has to be asked for.

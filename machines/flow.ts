@@ -2,7 +2,8 @@
  * Flow: the events of one function in one lane: how many run at a time, how many wait, and which go elsewhere.
  *
  *     open ──full──▶ full ──(one ends)──▶ open
- *       arrived: begins · waits · is set aside
+ *       │ hold        │ hold                arrived: begins · waits · is set aside
+ *       └──▶ held ◀───┘ ──resume, or for long enough──▶ open
  *
  * A slow function must not keep the others of its lane waiting: of each only so many run and so many wait here, and the
  * rest is set aside into a queue of the function's own. How many may run is found out as TCP Vegas does it: one more while
@@ -21,6 +22,10 @@ export type FlowInput = {
   /** How many may wait here; in a queue of its own as many as come. */
   mostWaiting: number
   growEveryMs: number
+  /** How long it may be held back. */
+  holdForMs: number
+  /** Whether it is held back from the beginning. */
+  isHeld: boolean
 }
 
 export type FlowEvent =
@@ -36,6 +41,9 @@ export type FlowEvent =
   /** The function has a queue of its own elsewhere, or the lane is crowded: nothing more waits here. */
   | { type: 'divert' }
   | { type: 'admit' }
+  /** Events are pouring in where this runs: nothing more begins for a while. */
+  | { type: 'hold' }
+  | { type: 'resume' }
 
 type Context = FlowInput & {
   limit: number
@@ -53,6 +61,8 @@ type Context = FlowInput & {
  * did not need. Fewer than `few`: one more may run; more than `many`: one less. The figures are Vegas' own.
  */
 const WAITING = { few: 2, many: 4 }
+/** An attempt that takes no longer is quick. */
+const SOON_MS = 50
 /** A wait that nobody notices is no reason for another sandbox. */
 const NOTICEABLE_MS = 20
 /** The quickest counts for less with each that was slower. */
@@ -67,6 +77,13 @@ const effects = {
 
 const waitingForEachOther = ({ limit, quickestMs }: Context, tookMs: number): number =>
   limit * Math.max(0, 1 - quickestMs / tookMs)
+
+/**
+ * More may have come while it was held than may wait here. One that is quick is soon through with them; of any other they
+ * are in the way of the lane's other functions.
+ */
+const excessOf = ({ waiting, mostWaiting }: Context, event: FlowEvent): number =>
+  event.type === 'ended' && event.tookMs <= SOON_MS ? 0 : Math.max(0, waiting - mostWaiting)
 
 const base = setup({
   types: {} as { input: FlowInput; context: Context; events: FlowEvent },
@@ -97,6 +114,9 @@ const base = setup({
     })),
     halve: assign(({ context }) => ({ limit: Math.max(1, Math.floor(context.limit / 2)) })),
     forgetWaiting: assign({ waiting: 0 }),
+    forgetExcess: assign(({ context, event }) => ({
+      waiting: context.waiting - excessOf(context, event),
+    })),
     noteDiverted: assign({ isDiverted: true }),
     noteAdmitted: assign({ isDiverted: false }),
   },
@@ -116,11 +136,18 @@ const base = setup({
       event.how === 'well' &&
       context.sinceChange >= context.limit &&
       waitingForEachOther(context, event.tookMs) > WAITING.many,
+    isHeld: ({ context }) => context.isHeld,
     isFull: ({ context }) => context.running >= context.limit,
     mayBegin: ({ context }) => context.waiting > 0 && context.running < context.limit,
   },
-  delays: { growEvery: ({ context }) => context.growEveryMs },
+  delays: {
+    growEvery: ({ context }) => context.growEveryMs,
+    holdFor: ({ context }) => context.holdForMs,
+  },
 })
+
+/** What is in the way is set aside. */
+const trim = ['setAsideExcess', 'forgetExcess'] as const
 
 const machine = base
   .extend({
@@ -128,6 +155,10 @@ const machine = base
       setAsideNewest: base.enqueueActions(({ enqueue }) =>
         enqueue({ type: 'setAside', params: { count: 1 } }),
       ),
+      setAsideExcess: base.enqueueActions(({ context, event, enqueue }) => {
+        const count = excessOf(context, event)
+        if (count > 0) enqueue({ type: 'setAside', params: { count } })
+      }),
       setAsideWaiting: base.enqueueActions(({ context, enqueue }) => {
         if (context.waiting > 0) enqueue({ type: 'setAside', params: { count: context.waiting } })
       }),
@@ -144,12 +175,29 @@ const machine = base
       quickestMs: Number.MAX_VALUE,
       sinceChange: 0,
     }),
-    initial: 'open',
+    initial: 'beginning',
     on: {
       divert: { actions: ['setAsideWaiting', 'forgetWaiting', 'noteDiverted'] },
       admit: { actions: 'noteAdmitted' },
     },
     states: {
+      beginning: {
+        description: 'Its first event is about to arrive.',
+        always: [{ guard: 'isHeld', target: 'held' }, { target: 'open' }],
+      },
+      held: {
+        description: 'Events are pouring in here: they are taken in first, and wait.',
+        on: {
+          arrived: { actions: 'queueUp' },
+          ended: [
+            { guard: 'isUncounted' },
+            { guard: 'isThrottled', actions: ['leave', 'halve'] },
+            { actions: 'leave' },
+          ],
+          resume: 'open',
+        },
+        after: { holdFor: 'open' },
+      },
       open: {
         description: 'There is room for another one to run.',
         always: [
@@ -163,6 +211,7 @@ const machine = base
             { guard: 'isThrottled', actions: ['leave', 'halve'] },
             { actions: 'leave' },
           ],
+          hold: 'held',
         },
       },
       full: {
@@ -170,13 +219,14 @@ const machine = base
         on: {
           arrived: [{ guard: 'mayWait', actions: 'queueUp' }, { actions: 'setAsideNewest' }],
           ended: [
-            { guard: 'isThrottled', target: 'open', actions: ['leave', 'halve'] },
-            { guard: 'wasQuick', target: 'open', actions: ['leave', 'grow'] },
-            { guard: 'wasSlow', target: 'open', actions: ['leave', 'shrink'] },
-            { target: 'open', actions: 'leave' },
+            { guard: 'isThrottled', target: 'open', actions: [...trim, 'leave', 'halve'] },
+            { guard: 'wasQuick', target: 'open', actions: [...trim, 'leave', 'grow'] },
+            { guard: 'wasSlow', target: 'open', actions: [...trim, 'leave', 'shrink'] },
+            { target: 'open', actions: [...trim, 'leave'] },
           ],
+          hold: 'held',
         },
-        after: { growEvery: { target: 'open', actions: 'grow' } },
+        after: { growEvery: { target: 'open', actions: [...trim, 'grow'] } },
       },
     },
     options: { maxIterations: 1000 },

@@ -35,6 +35,8 @@ export async function startFrontEnd({
   log,
   presence,
   newId,
+  intake,
+  attemptDoors,
 }: Process): Promise<Role> {
   const place = { region: config.region, account: config.account }
   const functions = await openFunctions<FunctionRecord>(bus)
@@ -130,9 +132,11 @@ export async function startFrontEnd({
     place,
     functions: known,
     writer: openEventWriter(bus, choice),
+    intake,
     invocations,
   })
   const attemptDoor = openAttemptDoor(bus, { invocations, frontEndId: id })
+  attemptDoors.set(id, attemptDoor)
 
   const kept = { clock, newId, log, reconcileEveryMs: config.reconcileMs }
   const queues = await openSqsQueues(bus, kept)

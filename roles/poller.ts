@@ -32,6 +32,8 @@ export async function startPoller({
   log,
   presence,
   newId,
+  intake,
+  attemptDoors,
 }: Process): Promise<Role> {
   await ensureEvents(bus)
   const copying = { reconcileEveryMs: config.reconcileMs, clock, log }
@@ -53,7 +55,7 @@ export async function startPoller({
     beatMs: config.beatMs,
     gone: (frontEndId) => attempts.frontEndGone(frontEndId),
   })
-  const attempts = openAttempts(bus, { frontEnds: () => frontEnds.ids })
+  const attempts = openAttempts(bus, { frontEnds: () => frontEnds.ids, here: attemptDoors })
   const dwell = openDwell()
   const place = { region: config.region, account: config.account }
   const lanes = openLanes({
@@ -84,6 +86,7 @@ export async function startPoller({
     attempts,
     delivery: openDelivery({ bus, place, deliverToQueue: sqsDelivery(bus, { clock, newId }) }),
     functions: { get: (name) => registry.get(name)?.value },
+    intake,
     ownQueue: choice.ownQueue,
     overflowed: (functionName) => bus.publish(overflow(functionName)),
     begun: dwell.begun,

@@ -3,6 +3,8 @@
  * it was told to run; every role gets the same `Process` to stand on.
  */
 import type { Host } from '../actors/actor.ts'
+import type { AttemptDoor } from '../actors/attempt-door.ts'
+import type { Intake } from '../actors/intake.ts'
 import type { HostedMachine } from '../actors/step.ts'
 import type { Bus, Clock, Log } from '../bus/bus.ts'
 import type { Presence } from '../bus/presence.ts'
@@ -17,6 +19,10 @@ export type Process = {
   log: Log
   presence: Presence
   newId: () => string
+  /** Doors for attempts in this process, by front end: a poller beside them needs no bus to reach them. */
+  attemptDoors: Map<string, Pick<AttemptDoor, 'attempt'>>
+  /** What pours into this process, for whoever should hold back then. */
+  intake: Intake
 }
 
 export type Role = {

@@ -475,7 +475,7 @@ test('front ends, pollers and state managers hear what they say to each other', 
     clock,
     log,
   })
-  expect(choice.choose('f')).toEqual({ queue: 'shared-0', lane: 0 })
+  expect(choice.choose('f', 1)).toEqual({ queue: 'shared-0', lane: 0 })
   choice.stop()
 })
 

@@ -115,7 +115,17 @@ const inputs: [HostedMachine, unknown][] = [
       endedAtMs: 0,
     },
   ],
-  [flowMachine, { least: 2, mostRunning: 4, mostWaiting: 3, growEveryMs: 1_000 }],
+  [
+    flowMachine,
+    {
+      least: 2,
+      mostRunning: 4,
+      mostWaiting: 3,
+      growEveryMs: 1_000,
+      holdForMs: 1_000,
+      isHeld: false,
+    },
+  ],
   [functionMachine, undefined],
   [invocationMachine, { reservationTimeoutMs: 30_000, overdueMs: 1_000, aheadMs: 50 }],
   [laneMachine, { ttlMs: 15_000, renewEveryMs: 5_000, askAgainMs: 500, drainForMs: 30_000 }],
