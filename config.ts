@@ -199,9 +199,9 @@ export const knobs = {
   ),
   splitAt: number(
     'LAMBUS_SPLIT_AT',
-    200,
+    1_000,
     [1, 1_000_000],
-    'events of a function waiting in shared queues from which on it gets a queue of its own: more than a second of work of most',
+    'events of a function waiting in shared queues from which on it gets a queue of its own: what a quick function does in a second, and a slow one in a minute',
   ),
   mergeAfterMs: number(
     'LAMBUS_MERGE_AFTER_MS',

@@ -152,7 +152,7 @@ async function startRoles(
     presence,
     newId: randomUUID,
     attemptDoors: new Map(),
-    intake: openIntake(clock),
+    intake: openIntake({ clock, log }),
   }
   const stopStatus = serveStatus(bus, {
     id,

@@ -28,7 +28,6 @@ import type { AttemptAnswer } from './attempt-message.ts'
 import type { Delivery } from './delivery.ts'
 import { policyOf, recipients, whenGone } from './event-policy.ts'
 import { type Flows, openFlows } from './flow.ts'
-import type { Intake } from './intake.ts'
 import { type Lanes, partsOfLane } from './lane.ts'
 
 export type Events = {
@@ -76,10 +75,6 @@ export type EventsBinding = {
   delivery: Delivery
   /** The registry's watched copy. */
   functions: { get(name: string): FunctionRecord | undefined }
-  /** What this very process takes in. */
-  intake: Pick<Intake, 'isPouring' | 'onChange'>
-  /** The function's own queue, when new events go there. */
-  ownQueue(functionName: string): string | undefined
   /** Says that events were set aside, so that somebody makes that queue. */
   overflowed(functionName: string): void
   /** How long an event waited for its first attempt. */
@@ -120,8 +115,8 @@ const ownFlow = {
   mostWaiting: Number.MAX_SAFE_INTEGER,
   growEveryMs: 250,
 }
-/** How much longer an event waits at most because others pour in. */
-const HOLD_FOR_MS = 1_000
+/** Of the packets that a reader may have in hand. */
+const CROWDED = 0.75
 /** Events that are set aside together go in packets together. */
 const SET_ASIDE_MS = 5
 /** Beyond the function's own timeout: reservation, overdue answer, and the way. */
@@ -317,11 +312,8 @@ export function openEvents(binding: EventsBinding): Events {
   const flows = openFlows({
     clock,
     log,
-    inputFor: (lane, functionName) => ({
-      ...(partsOfLane(lane).queue === ownQueueOf(functionName) ? ownFlow : sharedFlow),
-      holdForMs: HOLD_FOR_MS,
-      isHeld: binding.intake.isPouring,
-    }),
+    inputFor: (lane, functionName) =>
+      partsOfLane(lane).queue === ownQueueOf(functionName) ? ownFlow : sharedFlow,
     begin: (id) => {
       const it = inHand.get(id)
       if (it !== undefined) {
@@ -369,8 +361,8 @@ export function openEvents(binding: EventsBinding): Events {
   }
   let moving = 0
 
-  binding.intake.onChange(flows.hold)
-
+  /** Most of what its reader can hold is in hand, so what comes behind does not come in. */
+  const isCrowded = (lane: string): boolean => lanes.inHand(lane) > CROWDED * binding.mostPackets
   const ofLane = (lane: string): string[] =>
     [...inHand.keys()].filter((id) => inHand.get(id)?.lane === lane)
   const tellIfEmpty = (lane: string): void => {
@@ -414,11 +406,8 @@ export function openEvents(binding: EventsBinding): Events {
         endedAtMs: event.telling?.endedAtMs ?? 0,
       })
       if (event.telling !== undefined) return
-      const own = binding.ownQueue(functionName)
-      const isElsewhere = own !== undefined && own !== partsOfLane(lane).queue
-      const isCrowded = lanes.inHand(lane) > binding.mostPackets / 2
       const isOwn = partsOfLane(lane).queue === ownQueueOf(functionName)
-      flows.arrived(lane, functionName, id, !isOwn && (isElsewhere || isCrowded))
+      flows.arrived(lane, functionName, id, !isOwn && isCrowded(lane))
     },
     left(lane) {
       draining.delete(lane)

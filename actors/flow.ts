@@ -17,8 +17,6 @@ export type Flows = {
   ): void
   /** Forgets a lane with all that waits in it. */
   left(lane: string): void
-  /** Nothing begins for a while, or everything goes on. */
-  hold(isHeld: boolean): void
 }
 
 export type FlowsBinding = {
@@ -78,9 +76,6 @@ export function openFlows(binding: FlowsBinding): Flows {
       const [oldest] = lines.get(key) ?? []
       const lineMs = oldest === undefined ? 0 : clock.monotonicMs() - oldest.sinceMs
       flows.send(key, { type: 'ended', how, tookMs, lineMs })
-    },
-    hold(isHeld) {
-      for (const key of flows.instances()) flows.send(key, { type: isHeld ? 'hold' : 'resume' })
     },
     left(lane) {
       for (const key of [...flows.instances()]) {

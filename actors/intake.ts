@@ -1,51 +1,63 @@
 /**
- * Intake: whether events pour into this process faster than they can be worked on here.
- *
- * What takes events in comes before what works on them: as long as they pour in, their writing and their work only take the
- * processor from each other, and whoever sends waits for the writing. So where a poller lives in the same process it holds
- * back for a moment (machines/flow.ts, `held`). A poller in a process of its own knows nothing of it.
+ * The intake of this process: counts what it takes in, and tells readers beside it when to hold back. A poller in a process
+ * of its own knows nothing of it.
  */
-import type { Clock } from '../bus/bus.ts'
+import type { Clock, Log } from '../bus/bus.ts'
+import { intakeMachine } from '../machines/intake.ts'
+import { type Host, host } from './actor.ts'
 
 export type Intake = {
+  host: Host<typeof intakeMachine>
   /** One event was taken in. */
   took(): void
-  readonly isPouring: boolean
-  /** Calls back when it begins to pour and when it has calmed down. */
-  onChange(hear: (isPouring: boolean) => void): void
+  /** Calls back when readers are to hold back, and when no longer. */
+  onHold(hear: (isHeld: boolean) => void): void
 }
 
 const LOOK_EVERY_MS = 20
-/** 2,000 a second: as many as two cores can work on (bench/async.ts), and more than that only wait. */
-const POURING_PER_LOOK = 40
+/** 1,000 a second: a third of what two cores can work on beside it (bench/async.ts). */
+const MANY_PER_LOOK = 20
+const FEW_PER_LOOK = 10
+/** How much longer an event waits at most because others pour in. */
+const HOLD_FOR_MS = 1_000
+const INSTANCE = 'here'
 
-export function openIntake(clock: Clock): Intake {
-  const listeners = new Set<(isPouring: boolean) => void>()
+export function openIntake({ clock, log }: { clock: Clock; log: Log }): Intake {
+  const listeners = new Set<(isHeld: boolean) => void>()
+  const tell = (isHeld: boolean) => {
+    for (const hear of listeners) hear(isHeld)
+  }
   let taken = 0
-  let isPouring = false
   let isLooking = false
 
+  const intake = host(intakeMachine, {
+    clock,
+    log,
+    duties: { hold: () => tell(true), release: () => tell(false) },
+  })
+  intake.start(INSTANCE, {
+    manyPerLook: MANY_PER_LOOK,
+    fewPerLook: FEW_PER_LOOK,
+    holdForMs: HOLD_FOR_MS,
+  })
+
+  /** Nobody looks while nothing comes. */
   const look = (): void => {
-    const now = taken >= POURING_PER_LOOK
     isLooking = taken > 0
+    if (isLooking) clock.setTimer(look, LOOK_EVERY_MS)
+    const isNews = taken >= MANY_PER_LOOK || intake.snapshot(INSTANCE)?.value !== 'calm'
+    if (isNews) intake.send(INSTANCE, { type: 'looked', taken })
     taken = 0
-    if (now !== isPouring) {
-      isPouring = now
-      for (const hear of listeners) hear(now)
-    }
-    if (isLooking || isPouring) clock.setTimer(look, LOOK_EVERY_MS)
   }
 
   return {
-    get isPouring() {
-      return isPouring
-    },
+    host: intake,
     took() {
       taken++
       if (isLooking) return
       isLooking = true
       clock.setTimer(look, LOOK_EVERY_MS)
     },
-    onChange: (hear) => void listeners.add(hear),
+    onHold: (hear) => void listeners.add(hear),
   }
 }

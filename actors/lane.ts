@@ -25,6 +25,8 @@ export type Lanes = {
   ): Promise<'stored' | 'fenced'>
   /** Packets in hand of a lane, of at most `mostPackets`. */
   inHand(lane: string): number
+  /** Readers hold back for a moment, or go on. */
+  hold(isHeld: boolean): void
   /** Nothing of a lane is in hand any more. */
   emptied(lane: string): void
   /** Takes nothing new, and resolves when what runs has ended and all leases are given back. */
@@ -230,6 +232,9 @@ export function openLanes(binding: LanesBinding): Lanes {
       return 'fenced'
     },
     inHand: (lane) => open.get(lane)?.size ?? 0,
+    hold(isHeld) {
+      for (const lane of open.values()) lane.hold(isHeld)
+    },
     emptied(lane) {
       if (lanes.snapshot(lane) !== undefined) lanes.send(lane, { type: 'drained' })
     },

@@ -34,6 +34,8 @@ export type Lane = {
    * process dies within a tenth of a second it may come again. `fenced`: the lane is somebody else's, and nothing was stored.
    */
   finish(events: readonly EventRef[], follow: NewMessage[]): Promise<'stored' | 'fenced'>
+  /** Keeps packets that come as they come, or takes them up again: for when there is something better to do. */
+  hold(isHeld: boolean): void
   /** Takes no more packets. What is in hand can still be finished. */
   pause(): void
   /** Forgets what is in hand and leaves the rest to the next reader. What has been finished is stored before. */
@@ -145,6 +147,13 @@ export async function openLane(bus: Bus, options: LaneOptions): Promise<Lane | '
     return isKnown
   }
 
+  /** What has come while it was held. */
+  let held: [message: Msg, sequence: number][] | undefined
+  const hear = (message: Msg, sequence: number): void => {
+    if (held === undefined) take(message, sequence)
+    else held.push([message, sequence])
+  }
+
   const take = (message: Msg, sequence: number): void => {
     const known = inHand.get(sequence)
     if (known !== undefined) {
@@ -182,7 +191,7 @@ export async function openLane(bus: Bus, options: LaneOptions): Promise<Lane | '
     listening?.stop()
     const mine = ++turn
     log.debug({ queue, lane, why }, 'the consumer of a lane is made anew')
-    const next = await listenToLane(bus, { ...options, reader, former }, take, (reason) => {
+    const next = await listenToLane(bus, { ...options, reader, former }, hear, (reason) => {
       if (mine === turn) void reopen(reason).catch(complain)
     })
     former = reader
@@ -238,6 +247,12 @@ export async function openLane(bus: Bus, options: LaneOptions): Promise<Lane | '
       if (outcome === 'stored') close(events)
       else lose()
       return outcome
+    },
+    hold(isHeld) {
+      const late = held ?? []
+      held = isHeld ? late : undefined
+      if (isHeld) return
+      for (const [message, sequence] of late) take(message, sequence)
     },
     pause() {
       if (state === 'reading') state = 'paused'

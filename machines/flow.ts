@@ -2,8 +2,7 @@
  * Flow: the events of one function in one lane: how many run at a time, how many wait, and which go elsewhere.
  *
  *     open ──full──▶ full ──(one ends)──▶ open
- *       │ hold        │ hold                arrived: begins · waits · is set aside
- *       └──▶ held ◀───┘ ──resume, or for long enough──▶ open
+ *       arrived: begins · waits · is set aside
  *
  * A slow function must not keep the others of its lane waiting: of each only so many run and so many wait here, and the
  * rest is set aside into a queue of the function's own. How many may run is found out as TCP Vegas does it: one more while
@@ -19,13 +18,9 @@ export type FlowInput = {
   /** How many may run at first, and however slow they are; and at most. */
   least: number
   mostRunning: number
-  /** How many may wait here; in a queue of its own as many as come. */
+  /** How many may wait here of a function that is not quick; in a queue of its own as many as come. */
   mostWaiting: number
   growEveryMs: number
-  /** How long it may be held back. */
-  holdForMs: number
-  /** Whether it is held back from the beginning. */
-  isHeld: boolean
 }
 
 export type FlowEvent =
@@ -38,12 +33,9 @@ export type FlowEvent =
       /** How long the oldest has waited for its turn; 0: none does. */
       lineMs: number
     }
-  /** The function has a queue of its own elsewhere, or the lane is crowded: nothing more waits here. */
+  /** The lane is crowded: nothing more waits here. */
   | { type: 'divert' }
   | { type: 'admit' }
-  /** Events are pouring in where this runs: nothing more begins for a while. */
-  | { type: 'hold' }
-  | { type: 'resume' }
 
 type Context = FlowInput & {
   limit: number
@@ -78,13 +70,6 @@ const effects = {
 const waitingForEachOther = ({ limit, quickestMs }: Context, tookMs: number): number =>
   limit * Math.max(0, 1 - quickestMs / tookMs)
 
-/**
- * More may have come while it was held than may wait here. One that is quick is soon through with them; of any other they
- * are in the way of the lane's other functions.
- */
-const excessOf = ({ waiting, mostWaiting }: Context, event: FlowEvent): number =>
-  event.type === 'ended' && event.tookMs <= SOON_MS ? 0 : Math.max(0, waiting - mostWaiting)
-
 const base = setup({
   types: {} as { input: FlowInput; context: Context; events: FlowEvent },
   actions: {
@@ -114,14 +99,14 @@ const base = setup({
     })),
     halve: assign(({ context }) => ({ limit: Math.max(1, Math.floor(context.limit / 2)) })),
     forgetWaiting: assign({ waiting: 0 }),
-    forgetExcess: assign(({ context, event }) => ({
-      waiting: context.waiting - excessOf(context, event),
-    })),
     noteDiverted: assign({ isDiverted: true }),
     noteAdmitted: assign({ isDiverted: false }),
   },
   guards: {
-    mayWait: ({ context }) => !context.isDiverted && context.waiting < context.mostWaiting,
+    /** Those of a quick function are soon through, however many there are. */
+    mayWait: ({ context }) =>
+      !context.isDiverted &&
+      (context.waiting < context.mostWaiting || context.quickestMs <= SOON_MS),
     /** One that had begun before its lane was left and read again here: it is not counted. */
     isUncounted: ({ context }) => context.running === 0,
     isThrottled: ({ event }) => event.type === 'ended' && event.how === 'throttled',
@@ -136,18 +121,11 @@ const base = setup({
       event.how === 'well' &&
       context.sinceChange >= context.limit &&
       waitingForEachOther(context, event.tookMs) > WAITING.many,
-    isHeld: ({ context }) => context.isHeld,
     isFull: ({ context }) => context.running >= context.limit,
     mayBegin: ({ context }) => context.waiting > 0 && context.running < context.limit,
   },
-  delays: {
-    growEvery: ({ context }) => context.growEveryMs,
-    holdFor: ({ context }) => context.holdForMs,
-  },
+  delays: { growEvery: ({ context }) => context.growEveryMs },
 })
-
-/** What is in the way is set aside. */
-const trim = ['setAsideExcess', 'forgetExcess'] as const
 
 const machine = base
   .extend({
@@ -155,10 +133,6 @@ const machine = base
       setAsideNewest: base.enqueueActions(({ enqueue }) =>
         enqueue({ type: 'setAside', params: { count: 1 } }),
       ),
-      setAsideExcess: base.enqueueActions(({ context, event, enqueue }) => {
-        const count = excessOf(context, event)
-        if (count > 0) enqueue({ type: 'setAside', params: { count } })
-      }),
       setAsideWaiting: base.enqueueActions(({ context, enqueue }) => {
         if (context.waiting > 0) enqueue({ type: 'setAside', params: { count: context.waiting } })
       }),
@@ -175,29 +149,12 @@ const machine = base
       quickestMs: Number.MAX_VALUE,
       sinceChange: 0,
     }),
-    initial: 'beginning',
+    initial: 'open',
     on: {
       divert: { actions: ['setAsideWaiting', 'forgetWaiting', 'noteDiverted'] },
       admit: { actions: 'noteAdmitted' },
     },
     states: {
-      beginning: {
-        description: 'Its first event is about to arrive.',
-        always: [{ guard: 'isHeld', target: 'held' }, { target: 'open' }],
-      },
-      held: {
-        description: 'Events are pouring in here: they are taken in first, and wait.',
-        on: {
-          arrived: { actions: 'queueUp' },
-          ended: [
-            { guard: 'isUncounted' },
-            { guard: 'isThrottled', actions: ['leave', 'halve'] },
-            { actions: 'leave' },
-          ],
-          resume: 'open',
-        },
-        after: { holdFor: 'open' },
-      },
       open: {
         description: 'There is room for another one to run.',
         always: [
@@ -211,7 +168,6 @@ const machine = base
             { guard: 'isThrottled', actions: ['leave', 'halve'] },
             { actions: 'leave' },
           ],
-          hold: 'held',
         },
       },
       full: {
@@ -219,14 +175,13 @@ const machine = base
         on: {
           arrived: [{ guard: 'mayWait', actions: 'queueUp' }, { actions: 'setAsideNewest' }],
           ended: [
-            { guard: 'isThrottled', target: 'open', actions: [...trim, 'leave', 'halve'] },
-            { guard: 'wasQuick', target: 'open', actions: [...trim, 'leave', 'grow'] },
-            { guard: 'wasSlow', target: 'open', actions: [...trim, 'leave', 'shrink'] },
-            { target: 'open', actions: [...trim, 'leave'] },
+            { guard: 'isThrottled', target: 'open', actions: ['leave', 'halve'] },
+            { guard: 'wasQuick', target: 'open', actions: ['leave', 'grow'] },
+            { guard: 'wasSlow', target: 'open', actions: ['leave', 'shrink'] },
+            { target: 'open', actions: 'leave' },
           ],
-          hold: 'held',
         },
-        after: { growEvery: { target: 'open', actions: [...trim, 'grow'] } },
+        after: { growEvery: { target: 'open', actions: 'grow' } },
       },
     },
     options: { maxIterations: 1000 },

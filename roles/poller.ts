@@ -86,8 +86,6 @@ export async function startPoller({
     attempts,
     delivery: openDelivery({ bus, place, deliverToQueue: sqsDelivery(bus, { clock, newId }) }),
     functions: { get: (name) => registry.get(name)?.value },
-    intake,
-    ownQueue: choice.ownQueue,
     overflowed: (functionName) => bus.publish(overflow(functionName)),
     begun: dwell.begun,
     reservationTimeoutMs: config.reservationTimeoutMs,
@@ -100,6 +98,7 @@ export async function startPoller({
     tellForMs: config.tellForMs,
     deadKeptMs: config.deadKeptMs,
   })
+  intake.onHold(lanes.hold)
   await lanes.join()
   const stopReporting = reportRegularly(bus, {
     clock,

@@ -6,6 +6,7 @@ import { childMachine } from '../../machines/child.ts'
 import { eventMachine } from '../../machines/event.ts'
 import { flowMachine } from '../../machines/flow.ts'
 import { functionMachine } from '../../machines/function.ts'
+import { intakeMachine } from '../../machines/intake.ts'
 import { invocationMachine } from '../../machines/invocation.ts'
 import { laneMachine } from '../../machines/lane.ts'
 import { leaseMachine } from '../../machines/lease.ts'
@@ -39,6 +40,7 @@ const fields: Record<string, fc.Arbitrary<unknown>> = {
   audit: fc.nat(3),
   run: fc.nat(3),
   life: fc.nat(3),
+  taken: fc.nat(3),
   atMs: fc.nat(1_000_000),
   timeoutMs: fc.constantFrom(1_000, 3_000),
   tookMs: fc.nat(100),
@@ -122,11 +124,10 @@ const inputs: [HostedMachine, unknown][] = [
       mostRunning: 4,
       mostWaiting: 3,
       growEveryMs: 1_000,
-      holdForMs: 1_000,
-      isHeld: false,
     },
   ],
   [functionMachine, undefined],
+  [intakeMachine, { manyPerLook: 2, fewPerLook: 1, holdForMs: 1_000 }],
   [invocationMachine, { reservationTimeoutMs: 30_000, overdueMs: 1_000, aheadMs: 50 }],
   [laneMachine, { ttlMs: 15_000, renewEveryMs: 5_000, askAgainMs: 500, drainForMs: 30_000 }],
   [leaseMachine, { moveForMs: 35_000, offerAgainMs: 2_000 }],

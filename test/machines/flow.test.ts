@@ -5,14 +5,7 @@ import { live, type Taken } from './life.ts'
 import { storyOf } from './story.ts'
 import '../seed.ts'
 
-const input = {
-  least: 2,
-  mostRunning: 4,
-  mostWaiting: 3,
-  growEveryMs: 1_000,
-  holdForMs: 1_000,
-  isHeld: false,
-}
+const input = { least: 2, mostRunning: 4, mostWaiting: 3, growEveryMs: 1_000 }
 const story = storyOf(flowMachine, input)
 
 const arrived: FlowEvent = { type: 'arrived' }
@@ -27,8 +20,6 @@ const badly = ended('badly', 5, 0)
 const throttled = ended('throttled', 1, 0)
 const divert: FlowEvent = { type: 'divert' }
 const admit: FlowEvent = { type: 'admit' }
-const hold: FlowEvent = { type: 'hold' }
-const resume: FlowEvent = { type: 'resume' }
 
 test('so many run, so many wait, and the rest is set aside', () => {
   expect(story(arrived, arrived, arrived, arrived, arrived, arrived)).toMatchInlineSnapshot(`
@@ -203,7 +194,7 @@ const anyEnd = fc
 const anyEvent = fc.oneof(
   { weight: 5, arbitrary: fc.constant(arrived) },
   { weight: 4, arbitrary: anyEnd },
-  { weight: 1, arbitrary: fc.constantFrom(divert, admit, hold, resume) },
+  { weight: 1, arbitrary: fc.constantFrom(divert, admit) },
   { weight: 1, arbitrary: fc.constant('a timer rings' as const) },
 )
 const anyInput = fc.record({
@@ -211,8 +202,6 @@ const anyInput = fc.record({
   mostRunning: fc.integer({ min: 4, max: 8 }),
   mostWaiting: fc.nat(5),
   growEveryMs: fc.constant(1_000),
-  holdForMs: fc.constant(1_000),
-  isHeld: fc.boolean(),
 })
 
 test('each that arrives begins, waits or is set aside, and no more run than may', () => {
@@ -220,7 +209,6 @@ test('each that arrives begins, waits or is set aside, and no more run than may'
     fc.property(anyInput, fc.array(anyEvent, { maxLength: 100 }), (given, events) => {
       const life = live(flowMachine, given)
       const counts = { arrived: 0, begun: 0, ended: 0, setAside: 0 }
-      let wasHeld = false
       const check = ({ asked }: Taken) => {
         const { running, waiting, limit, isDiverted } = life.snapshot.context
         for (const { type, params } of asked) {
@@ -233,10 +221,7 @@ test('each that arrives begins, waits or is set aside, and no more run than may'
         expect(running).toBe(counts.begun - counts.ended)
         expect(limit).toBeGreaterThanOrEqual(1)
         expect(limit).toBeLessThanOrEqual(given.mostRunning)
-        wasHeld ||= life.state === 'held'
-        // What came while it was held may be more.
-        if (!wasHeld) expect(waiting).toBeLessThanOrEqual(isDiverted ? 0 : given.mostWaiting)
-        if (life.state === 'held') return
+        expect(waiting).toBeLessThanOrEqual(isDiverted ? 0 : given.mostWaiting)
         if (waiting > 0) expect(running).toBeGreaterThanOrEqual(limit)
         expect(life.state).toBe(running >= limit ? 'full' : 'open')
       }
@@ -249,53 +234,9 @@ test('each that arrives begins, waits or is set aside, and no more run than may'
         if (event !== 'a timer rings') take(event)
         else for (const timer of [...life.timers.keys()]) check(life.ringTimer(timer))
       }
-      // When it is held no longer, and what runs ends, all that waits has its turn.
-      if (life.state === 'held') take(resume)
+      // When what runs ends, all that waits has its turn.
       while (life.snapshot.context.running > 0) take(badly)
       expect(life.snapshot.context.waiting).toBe(0)
     }),
   )
-})
-
-test('nothing begins while events pour in, and what came meanwhile begins afterwards', () => {
-  expect(story(arrived, hold, arrived, arrived, well(5), resume)).toMatchInlineSnapshot(`
-    "
-    (start)        → open
-    arrived        → open  beginNext
-    hold           → held  wait 1000 ms
-    arrived        → held
-    arrived        → held
-    ended well 5 0 → held
-    resume         → full  stop waiting, beginNext, beginNext, wait 1000 ms
-    "
-  `)
-  expect(story(arrived, hold, arrived, 'holdFor')).toMatchInlineSnapshot(`
-    "
-    (start) → open
-    arrived → open  beginNext
-    hold    → held  wait 1000 ms
-    arrived → held
-    holdFor → full  stop waiting, beginNext, wait 1000 ms
-    "
-  `)
-})
-
-test('what came while it was held and is in the way of others is set aside, unless it is quick', () => {
-  const many = Array(7).fill(arrived)
-  expect(story(hold, ...many, resume, well(50), well(51))).toMatchInlineSnapshot(`
-    "
-    (start)         → open
-    hold            → held  wait 1000 ms
-    arrived         → held
-    arrived         → held
-    arrived         → held
-    arrived         → held
-    arrived         → held
-    arrived         → held
-    arrived         → held
-    resume          → full  stop waiting, beginNext, beginNext, wait 1000 ms
-    ended well 50 0 → full  stop waiting, beginNext, wait 1000 ms
-    ended well 51 0 → full  stop waiting, setAside 1, beginNext, wait 1000 ms
-    "
-  `)
 })
