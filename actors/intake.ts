@@ -14,10 +14,12 @@ export type Intake = {
   onHold(hear: (isHeld: boolean) => void): void
 }
 
-const LOOK_EVERY_MS = 20
+const LOOK_EVERY_MS = 10
 /** 1,000 a second: a third of what two cores can work on beside it (bench/async.ts). */
-const MANY_PER_LOOK = 20
-const FEW_PER_LOOK = 10
+const MANY_PER_LOOK = 10
+const FEW_PER_LOOK = 5
+/** Longer than a write to a disk that is asked to mean it. */
+const EBB_FOR_MS = 60
 /** How much longer an event waits at most because others pour in. */
 const HOLD_FOR_MS = 1_000
 const INSTANCE = 'here'
@@ -38,6 +40,7 @@ export function openIntake({ clock, log }: { clock: Clock; log: Log }): Intake {
   intake.start(INSTANCE, {
     manyPerLook: MANY_PER_LOOK,
     fewPerLook: FEW_PER_LOOK,
+    ebbForMs: EBB_FOR_MS,
     holdForMs: HOLD_FOR_MS,
   })
 

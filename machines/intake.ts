@@ -2,7 +2,7 @@
  * Intake: whether events pour into a process faster than they can be worked on there.
  *
  *     calm ──many──▶ holding ──for long enough──▶ pouring ──few──▶ calm
- *       ▲               │ few                                       │
+ *       ▲               │ few for a while
  *       └───────────────┘
  *
  * What takes events in comes before what works on them: as long as they pour in, their writing and their work only take the
@@ -12,8 +12,16 @@
 import { setup } from 'xstate'
 import { effect, withEffects } from './effect.ts'
 
-/** `manyPerLook`: from how many on it pours. `fewPerLook`: below how many it is calm again. `holdForMs`: how long readers hold back at most. */
-export type IntakeInput = { manyPerLook: number; fewPerLook: number; holdForMs: number }
+/**
+ * `manyPerLook`: from how many on it pours. `fewPerLook`: below how many it ebbs. Milliseconds: how long it has to ebb until it
+ * is calm, and how long readers hold back at most.
+ */
+export type IntakeInput = {
+  manyPerLook: number
+  fewPerLook: number
+  ebbForMs: number
+  holdForMs: number
+}
 
 export type IntakeEvent =
   /** So many were taken in since the last look. */
@@ -32,7 +40,10 @@ const machine = setup({
     arePouring: ({ context, event }) => event.taken >= context.manyPerLook,
     areFew: ({ context, event }) => event.taken < context.fewPerLook,
   },
-  delays: { holdFor: ({ context }) => context.holdForMs },
+  delays: {
+    ebbFor: ({ context }) => context.ebbForMs,
+    holdFor: ({ context }) => context.holdForMs,
+  },
 }).createMachine({
   id: 'intake',
   context: ({ input }) => input,
@@ -46,8 +57,19 @@ const machine = setup({
       description: 'Events pour in; readers hold back.',
       entry: 'hold',
       exit: 'release',
-      on: { looked: { guard: 'areFew', target: 'calm' } },
       after: { holdFor: 'pouring' },
+      initial: 'flowing',
+      states: {
+        flowing: {
+          description: 'They have been coming until a moment ago.',
+          on: { looked: { guard: 'areFew', target: 'ebbing' } },
+        },
+        ebbing: {
+          description: 'Hardly any came lately; a disk that takes its time looks the same.',
+          on: { looked: { guard: 'arePouring', target: 'flowing' } },
+          after: { ebbFor: '#intake.calm' },
+        },
+      },
     },
     pouring: {
       description: 'Events still pour in; readers have waited long enough.',

@@ -147,3 +147,30 @@ test('a poller that is stopped is replaced, and changes nothing when it wakes', 
   expect(tally.lost).toEqual([])
   expect(tally.doubled).toEqual([])
 }, 90_000)
+
+test('a poller that is ended leaves nothing behind, and nothing is attempted twice', async () => {
+  await storm.start('poller')
+  const events = traffic(5)
+  await wait(1_000)
+  const [leaving] = storm.living('poller')
+  const beganMs = performance.now()
+  const code = await leaving?.end()
+  const tookMs = performance.now() - beganMs
+  await wait(1_000)
+  await events.stop()
+  await calm()
+  const attempts = new Map<string, number>()
+  for (const line of storm.written('timed')) {
+    const [, n = ''] = line.split(' ')
+    if (events.sentMs.has(Number(n))) attempts.set(n, (attempts.get(n) ?? 0) + 1)
+  }
+  const twice = [...attempts].filter(([, count]) => count > 1)
+  const waitMs = longestWaitMs(events.sentMs, 0, Number.POSITIVE_INFINITY, starts())
+  console.log(
+    `ended in ${tookMs.toFixed(0)} ms: ${attempts.size} events, ${twice.length} attempted twice, longest wait ${waitMs} ms`,
+  )
+  expect(code).toBe(0)
+  expect(twice).toEqual([])
+  expect(attempts.size).toBe(events.accepted.size)
+  expect(waitMs).toBeLessThan(1_500)
+}, 60_000)

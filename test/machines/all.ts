@@ -127,7 +127,7 @@ const inputs: [HostedMachine, unknown][] = [
     },
   ],
   [functionMachine, undefined],
-  [intakeMachine, { manyPerLook: 2, fewPerLook: 1, holdForMs: 1_000 }],
+  [intakeMachine, { manyPerLook: 2, fewPerLook: 1, ebbForMs: 60, holdForMs: 1_000 }],
   [invocationMachine, { reservationTimeoutMs: 30_000, overdueMs: 1_000, aheadMs: 50 }],
   [laneMachine, { ttlMs: 15_000, renewEveryMs: 5_000, askAgainMs: 500, drainForMs: 30_000 }],
   [leaseMachine, { moveForMs: 35_000, offerAgainMs: 2_000 }],
