@@ -4,11 +4,31 @@ export default defineConfig({
   resolve: { conditions: ['lambus-source'] },
   ssr: { resolve: { conditions: ['lambus-source'] } },
   test: {
-    include: ['test/**/*.test.ts'],
     testTimeout: 20_000,
     hookTimeout: 60_000,
-    // Tests start real servers and real processes: on a small machine two files at a time are enough.
-    maxWorkers: 2,
     globalSetup: ['test/nats-server.setup.ts'],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'all but faults',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/faults/**', '**/node_modules/**'],
+          sequence: { groupOrder: 0 },
+          // Tests start real servers and real processes: on a small machine two files at a time are enough.
+          maxWorkers: 2,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'faults',
+          include: ['test/faults/**/*.test.ts'],
+          // Each is a whole system of processes, and asks how soon it goes on: they have the machine to themselves.
+          sequence: { groupOrder: 1 },
+          maxWorkers: 1,
+        },
+      },
+    ],
   },
 })

@@ -5,27 +5,16 @@
  */
 import type { NewMessage } from '../bus/atomic-write.ts'
 import type { Clock, Log } from '../bus/bus.ts'
-import {
-  encodePacket,
-  type LastOutcome,
-  mostEventsInPacket,
-  type StoredEvent,
-  type Telling,
-} from '../bus/event-packet.ts'
+import { mostEventsInPacket, type StoredEvent, type Telling } from '../bus/event-packet.ts'
 import { FleetingMap } from '../bus/fleeting-map.ts'
 import type { EventRef } from '../bus/lane.ts'
-import { dead, endPacket, eventPacket, retry } from '../bus/subjects.ts'
-import {
-  type AttemptOutcome,
-  type EndCondition,
-  type EventPolicy,
-  eventMachine,
-} from '../machines/event.ts'
+import { type EndCondition, type EventPolicy, eventMachine } from '../machines/event.ts'
 import type { FunctionRecord } from '../machines/function.ts'
 import { type Host, host } from './actor.ts'
 import type { Attempted, Attempts } from './attempt.ts'
-import type { AttemptAnswer } from './attempt-message.ts'
 import type { Delivery } from './delivery.ts'
+import { comesBack, goElsewhere, goingOn, isShelved, isTold } from './event-follow.ts'
+import { howOf, type Kept, keptOf, outcomeOf } from './event-outcome.ts'
 import { policyOf, recipients, whenGone } from './event-policy.ts'
 import { type Flows, openFlows } from './flow.ts'
 import { type Lanes, partsOfLane } from './lane.ts'
@@ -97,7 +86,7 @@ type InHand = {
   functionName: string
   event: StoredEvent
   /** What the last attempt answered, between its arrival and what is stored of it. */
-  attempted: { last: LastOutcome; response: Uint8Array | undefined } | undefined
+  attempted: Kept | undefined
   /** Who could not be told. */
   untold: Telling['to']
   how: 'well' | 'badly' | 'throttled'
@@ -122,8 +111,6 @@ const SET_ASIDE_MS = 5
 /** Beyond the function's own timeout: reservation, overdue answer, and the way. */
 const SLACK_MS = 5_000
 const longestTimeoutMs = 900_000
-/** Of a packet beside the payloads. */
-const HEAD_BYTES = 65_536
 
 export const ownQueueOf = (functionName: string): string => `fn-${functionName}`
 
@@ -161,46 +148,22 @@ export function openEvents(binding: EventsBinding): Events {
     if (inHand.has(id)) events.send(id, { type: outcome })
   }
 
-  /** The event as it goes on: with what its last attempt answered, as far as a message can hold that. */
   const next = (id: string, changes: Partial<StoredEvent>): StoredEvent => {
     const { functionName, event, attempted } = taken(id)
     const { whenGone: _, ...kept } = event
-    const record = functions.get(functionName)
-    const made: StoredEvent = { ...kept, ...whenGone(record, event), ...changes }
-    if (attempted !== undefined) {
-      made.last = attempted.last
-      if (attempted.response === undefined) delete made.response
-      else made.response = attempted.response
-    }
-    const room = binding.maxPayloadBytes() - HEAD_BYTES - made.payload.length
-    if ((made.response?.length ?? 0) > room) delete made.response
-    return made
+    const changed = { ...kept, ...whenGone(functions.get(functionName), event), ...changes }
+    return goingOn(changed, attempted, binding.maxPayloadBytes())
   }
 
-  const scheduled = (id: string, event: StoredEvent, waitMs: number): NewMessage => {
-    const { lane: key, functionName } = taken(id)
-    const { queue, lane } = partsOfLane(key)
-    const at = new Date(clock.nowMs() + waitMs).toISOString()
-    return {
-      subject: retry(queue, lane, functionName, event.id),
-      body: encodePacket([event]),
-      headers: {
-        'Nats-Schedule': `@at ${at}`,
-        'Nats-Schedule-Target':
-          event.telling === undefined
-            ? eventPacket(queue, lane, functionName, 1)
-            : endPacket(queue, lane, functionName, 1),
-      },
-    }
+  const storeForLater = (id: string, event: StoredEvent, waitMs: number): Promise<void> => {
+    const { lane, functionName } = taken(id)
+    return store(id, [comesBack(lane, functionName, event, clock.nowMs() + waitMs)])
   }
 
-  const onShelf = (id: string, event: StoredEvent): NewMessage => {
+  const shelve = (id: string, event: StoredEvent): Promise<void> => {
+    counts.ended++
     counts.shelved++
-    return {
-      subject: dead(taken(id).functionName, event.id),
-      body: encodePacket([event]),
-      headers: { 'Nats-TTL': `${Math.round(binding.deadKeptMs / 1000)}s` },
-    }
+    return store(id, [isShelved(taken(id).functionName, event, binding.deadKeptMs)])
   }
 
   const toBeTold = (id: string, condition: EndCondition): Telling['to'] => {
@@ -221,30 +184,24 @@ export function openEvents(binding: EventsBinding): Events {
       },
       retry: ({ waitMs, attempts, putOff }, id) => {
         counts.retried++
-        return store(id, [scheduled(id, next(id, { attempts, putOff }), waitMs)])
+        return storeForLater(id, next(id, { attempts, putOff }), waitMs)
       },
       end: ({ condition, attempts }, id) => {
-        const { lane: key, functionName } = taken(id)
-        const { queue, lane } = partsOfLane(key)
+        const { lane, functionName } = taken(id)
         const to = toBeTold(id, condition)
         const telling = { condition, endedAtMs: clock.nowMs(), to }
         const ended = next(id, { attempts, putOff: 0, telling })
-        if (to.length > 0) {
-          const subject = endPacket(queue, lane, functionName, 1)
-          return store(id, [{ subject, body: encodePacket([ended]) }])
-        }
+        if (to.length > 0) return store(id, [isTold(lane, functionName, ended)])
+        if (condition !== 'Success') return shelve(id, ended)
         counts.ended++
-        return store(id, condition === 'Success' ? [] : [onShelf(id, ended)])
+        return store(id, [])
       },
       tellAgain: ({ waitMs, putOff }, id) => {
         const { event, untold } = taken(id)
         const telling = { ...(event.telling as Telling), to: untold }
-        return store(id, [scheduled(id, next(id, { putOff, telling }), waitMs)])
+        return storeForLater(id, next(id, { putOff, telling }), waitMs)
       },
-      shelve: (_, id) => {
-        counts.ended++
-        return store(id, [onShelf(id, next(id, {}))])
-      },
+      shelve: (_, id) => shelve(id, next(id, {})),
     },
     ended: (id) => {
       const { lane, functionName, how, tookMs, event } = taken(id)
@@ -280,7 +237,7 @@ export function openEvents(binding: EventsBinding): Events {
     const outcome = outcomeOf(attempted)
     it.how = howOf(outcome)
     it.tookMs = clock.monotonicMs() - it.begunAtMs
-    it.attempted = lastOf(attempted)
+    it.attempted = keptOf(attempted)
     if (outcome === 'succeeded') counts.succeeded++
     else if (outcome === 'failed') counts.failed++
     else if (outcome === 'throttled') counts.throttled++
@@ -341,15 +298,16 @@ export function openEvents(binding: EventsBinding): Events {
     for (let at = 0; at < there.length; at += mostEventsInPacket) {
       const some = there.slice(at, at + mostEventsInPacket)
       const moved = some.map(taken)
-      const subject = eventPacket(
-        ownQueueOf(functionName),
-        moving++ % binding.lanesPerQueue,
+      const own = ownQueueOf(functionName)
+      const its = moving++ % binding.lanesPerQueue
+      const elsewhere = goElsewhere(
+        own,
+        its,
         functionName,
-        some.length,
+        moved.map(({ event }) => event),
       )
-      const body = encodePacket(moved.map(({ event }) => event))
       const refs = moved.map(({ ref }) => ref)
-      const outcome = await lanes.finish(lane, refs, [{ subject, body }])
+      const outcome = await lanes.finish(lane, refs, [elsewhere])
       if (outcome === 'stored') counts.setAside += some.length
       for (const id of some) {
         events.forget(id)
@@ -440,24 +398,4 @@ function reportOf(
     report.oldestMs = Math.max(report.oldestMs, nowMs - event.acceptedAtMs)
   }
   return [...reports.values()]
-}
-
-function outcomeOf(attempted: Attempted): AttemptOutcome {
-  if (attempted === 'unknown') return 'unavailable'
-  const { statusCode, functionError, code } = attempted.answer
-  if (statusCode === 200) return functionError === undefined ? 'succeeded' : 'failed'
-  if (code === 'RecursiveInvocationException') return 'recursive'
-  if (statusCode === 404) return 'gone'
-  return statusCode === 429 ? 'throttled' : 'unavailable'
-}
-
-const howOf = (outcome: AttemptOutcome): 'well' | 'badly' | 'throttled' =>
-  outcome === 'succeeded' ? 'well' : outcome === 'throttled' ? 'throttled' : 'badly'
-
-function lastOf(attempted: Attempted): InHand['attempted'] {
-  if (attempted === 'unknown') {
-    return { last: { statusCode: 500, message: 'Service error.' }, response: undefined }
-  }
-  const { code: _, ...last }: AttemptAnswer = attempted.answer
-  return { last, response: last.statusCode === 200 ? attempted.payload : undefined }
 }
