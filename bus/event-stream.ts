@@ -39,9 +39,12 @@ export const ensureEvents = (bus: Bus): Promise<StreamInfo> =>
 /** Events that wait in a lane, of one function. */
 export type Waiting = { queue: string; lane: number; functionName: string; events: number }
 
-/** What waits in all lanes, whoever reads them: packets that are not acknowledged, those in hand among them. */
+/**
+ * What waits in all lanes, whoever reads them: packets that are not acknowledged, those in hand among them; events to be
+ * invoked, and ends to be told.
+ */
 export async function waitingEvents(bus: Bus): Promise<Waiting[]> {
-  const counts = await countsOf(bus, anyPacket)
+  const counts = [...(await countsOf(bus, anyPacket)), ...(await countsOf(bus, anyEnd))]
   const byLane = new Map<string, Waiting>()
   for (const [subject, messages] of counts) {
     const [, , queue = '', lane = '', functionName = '', count = ''] = tokens(subject)

@@ -7,7 +7,7 @@ import { encodePacket } from '../../bus/event-packet.ts'
 import { countsOf, ensureEvents, waitingEvents } from '../../bus/event-stream.ts'
 import { openEventWriter } from '../../bus/event-writer.ts'
 import { type EventRef, type Lane, openLane } from '../../bus/lane.ts'
-import { anyPacketOf, eventPacket, eventStream, retry } from '../../bus/subjects.ts'
+import { anyPacketOf, endPacket, eventPacket, eventStream, retry } from '../../bus/subjects.ts'
 import { systemClock } from '../../edges/clock.ts'
 import { keptLog } from '../kept-log.ts'
 import { startNatsServer, type TestServer } from '../nats-server.ts'
@@ -215,6 +215,19 @@ test('a reader goes on where it was when the server is killed and comes back', a
   await reader.close()
   await ownBus.close()
   await own.stop()
+})
+
+test('an end that nobody has been told yet counts as waiting, so that its lane is read', async () => {
+  const lane = ++lanes
+  await bus.jetstream.publish(endPacket('q', lane, 'f', 1), encodePacket([event('ended')]))
+  expect((await waitingEvents(bus)).filter((one) => one.lane === lane)).toEqual([
+    { queue: 'q', lane, functionName: 'f', events: 1 },
+  ])
+  const reader = await read(lane, 1)
+  await until(() => reader.taken.length === 1)
+  await reader.finish([refOf(reader, 'ended')], [])
+  await until(async () => (await waitingEvents(bus)).every((one) => one.lane !== lane))
+  await reader.close()
 })
 
 test('events that come while one is being stored are stored together, and each caller is told', async () => {
