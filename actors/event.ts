@@ -248,22 +248,30 @@ export function openEvents(binding: EventsBinding): Events {
   const tell = async (id: string): Promise<void> => {
     const it = taken(id)
     const { functionName, event } = it
-    const untold: Telling['to'] = []
-    for (const to of event.telling?.to ?? []) {
-      const outcome = await delivery.deliver(functionName, event, to)
-      if (outcome === 'delivered') continue
-      untold.push(to)
-      if (to.as === 'dead letter') counts.deadLetterErrors++
-      else counts.destinationDeliveryFailures++
-      log.warn(
-        { code: 'EVENT_UNTOLD', requestId: event.id, to: to.arn, why: outcome.undeliverable },
-        'the end of an event could not be told; again later',
-      )
-    }
+    const all = event.telling?.to ?? []
+    // One that cannot be reached keeps nobody else waiting.
+    const untold = (await Promise.all(all.map((to) => tellOne(functionName, event, to)))).flat()
     if (inHand.get(id) !== it) return
     it.untold = untold
     if (untold.length > 0) events.send(id, { type: 'untold', nowMs: clock.nowMs() })
     else events.send(id, { type: 'told' })
+  }
+
+  /** Whom it did not reach: the one, or nobody. */
+  const tellOne = async (
+    functionName: string,
+    event: StoredEvent,
+    to: Telling['to'][number],
+  ): Promise<Telling['to']> => {
+    const outcome = await delivery.deliver(functionName, event, to)
+    if (outcome === 'delivered') return []
+    if (to.as === 'dead letter') counts.deadLetterErrors++
+    else counts.destinationDeliveryFailures++
+    log.warn(
+      { code: 'EVENT_UNTOLD', requestId: event.id, to: to.arn, why: outcome.undeliverable },
+      'the end of an event could not be told; again later',
+    )
+    return [to]
   }
 
   const flows = openFlows({
