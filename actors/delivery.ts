@@ -25,9 +25,9 @@ import type { Bus } from '../bus/bus.ts'
 import { BusError } from '../bus/bus-error.ts'
 import type { StoredEvent, Telling } from '../bus/event-packet.ts'
 import * as subjects from '../bus/subjects.ts'
-import { type Destination, parseDestination } from '../edges/aws/arn.ts'
 import { deadLetter, type MessageAttributes } from '../edges/aws/dead-letter.ts'
 import { destinationRecord, type EventEnd } from '../edges/aws/destination-record.ts'
+import { type Target, targetOf } from '../edges/aws/destinations.ts'
 import { eventEnd } from '../edges/aws/event-end.ts'
 import { eventBridgeEnvelope } from '../edges/aws/eventbridge-envelope.ts'
 import * as lineage from '../edges/aws/lineage.ts'
@@ -80,13 +80,14 @@ type Letter = {
 export function openDelivery(binding: DeliveryBinding): Delivery {
   return {
     async deliver(functionName, event, to) {
-      const destination = parseDestination(to.arn)
-      if (destination === undefined) return hopeless(`'${to.arn}' is no destination`)
-      const problem = misfit(destination, to, binding.place)
-      if (problem !== undefined) return hopeless(problem)
+      const target = targetOf(to.arn, binding.place)
+      if (target === undefined) return hopeless(`'${to.arn}' names nothing that is here`)
+      if (to.as === 'dead letter' && !takesDeadLetters(target)) {
+        return hopeless('dead letters go to queues and topics only')
+      }
       const letter = letterOf(binding.place, functionName, event, to)
       try {
-        return await hand(binding, letter, destination, to.arn)
+        return await hand(binding, letter, target, to.arn)
       } catch (error) {
         if (!(error instanceof BusError)) throw error
         if (error.code === 'BUS_PAYLOAD_TOO_LARGE') return hopeless(tooLarge)
@@ -100,22 +101,8 @@ export function openDelivery(binding: DeliveryBinding): Delivery {
 const hopeless = (why: string): Delivered => ({ undeliverable: why, mayPass: false })
 const tooLarge = 'it is larger than a message there may be'
 
-/** Why this recipient cannot be told, whatever happens. */
-function misfit(destination: Destination, { as }: Recipient, here: Place): string | undefined {
-  const { kind } = destination
-  // Lambda API, DeadLetterConfig: "the Amazon Resource Name (ARN) of an Amazon SQS queue or Amazon SNS topic".
-  if (as === 'dead letter' && kind !== 'sqs' && kind !== 'sns') {
-    return 'dead letters go to queues and topics only'
-  }
-  // Topics and buses belong to nobody here; queues and functions are ours or are not there.
-  if (kind === 'sqs' || kind === 'lambda') {
-    const { region, account } = destination
-    if (region !== here.region || account !== here.account) {
-      return `it is in ${region} of account ${account}, which is not here`
-    }
-  }
-  return undefined
-}
+/** Lambda API, DeadLetterConfig: "the Amazon Resource Name (ARN) of an Amazon SQS queue or Amazon SNS topic". */
+const takesDeadLetters = ({ kind }: Target): boolean => kind === 'queue' || kind === 'topic'
 
 function letterOf(
   place: Place,
@@ -140,20 +127,20 @@ function letterOf(
 function hand(
   binding: DeliveryBinding,
   letter: Letter,
-  destination: Destination,
+  target: Target,
   arn: string,
 ): Promise<Delivered> {
-  switch (destination.kind) {
-    case 'sqs':
-      return putIntoQueue(binding, letter, destination.queue)
-    case 'sns':
-      return say(binding, letter, subjects.snsTopic(destination.topic), notification(letter, arn))
-    case 'eventbridge':
-      return say(binding, letter, subjects.eventBus(destination.bus), envelope(letter, arn))
-    case 'nats':
-      return say(binding, letter, destination.subject, letter.body)
-    case 'lambda':
-      return invoke(binding, letter, destination)
+  switch (target.kind) {
+    case 'queue':
+      return putIntoQueue(binding, letter, target.name)
+    case 'topic':
+      return say(binding, letter, subjects.snsTopic(target.name), notification(letter, arn))
+    case 'bus':
+      return say(binding, letter, subjects.eventBus(target.name), envelope(letter, arn))
+    case 'subject':
+      return say(binding, letter, target.subject, letter.body)
+    case 'function':
+      return invoke(binding, letter, target)
   }
 }
 

@@ -214,7 +214,7 @@ describe('a subject', () => {
     async (subject) => {
       const heard = hear(subject)
       expect(await deliveryTo().deliver(`arn:lambus:nats:::${subject}`)).toEqual(
-        undeliverable(expect.stringContaining('is no destination'), false),
+        undeliverable(expect.stringContaining('names nothing that is here'), false),
       )
       expect(heard).toEqual([])
     },
@@ -287,6 +287,6 @@ test('an event that was only ever throttled has a status and no answer', async (
 
 test('what is no ARN of a destination is said to be none', async () => {
   expect(await deliveryTo().deliver('arn:aws:s3:::bucket')).toEqual(
-    undeliverable("'arn:aws:s3:::bucket' is no destination", false),
+    undeliverable("'arn:aws:s3:::bucket' names nothing that is here", false),
   )
 })
