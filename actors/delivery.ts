@@ -24,6 +24,7 @@ import {
 import type { Bus } from '../bus/bus.ts'
 import { BusError } from '../bus/bus-error.ts'
 import type { StoredEvent, Telling } from '../bus/event-packet.ts'
+import type { DeliverToQueue } from '../bus/sqs-delivery.ts'
 import * as subjects from '../bus/subjects.ts'
 import { deadLetter, type MessageAttributes } from '../edges/aws/dead-letter.ts'
 import { destinationRecord, type EventEnd } from '../edges/aws/destination-record.ts'
@@ -34,15 +35,6 @@ import * as lineage from '../edges/aws/lineage.ts'
 import { functionArn, type Place } from '../edges/aws/names.ts'
 import { snsNotification } from '../edges/aws/sns-notification.ts'
 import { makeTraceId } from '../edges/aws/trace-id.ts'
-
-/** Puts a message into an SQS queue of ours. The same `deduplicationId` within ten minutes is stored once. */
-export type DeliverToQueue = (delivery: {
-  queueName: string
-  body: string
-  messageAttributes: MessageAttributes
-  systemAttributes: { AWSTraceHeader: string }
-  deduplicationId: string
-}) => Promise<{ messageId: string } | 'no such queue' | 'too large' | 'unavailable'>
 
 export type DeliveryBinding = {
   bus: Bus

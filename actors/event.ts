@@ -59,7 +59,7 @@ export type InHandReport = {
 export type EventsBinding = {
   clock: Clock
   log: Log
-  lanes: Pick<Lanes, 'finish' | 'inHand' | 'emptied'>
+  lanes: Pick<Lanes, 'finish' | 'inHand' | 'isDraining' | 'emptied'>
   attempts: Pick<Attempts, 'attempt'>
   delivery: Delivery
   /** The registry's watched copy. */
@@ -117,7 +117,6 @@ export const ownQueueOf = (functionName: string): string => `fn-${functionName}`
 export function openEvents(binding: EventsBinding): Events {
   const { clock, log, lanes, delivery, functions } = binding
   const inHand = new FleetingMap<InHand>()
-  const draining = new Set<string>()
   const aside = new Map<string, string[]>()
   const counts: EventCounts = {
     attempts: 0,
@@ -207,7 +206,7 @@ export function openEvents(binding: EventsBinding): Events {
       const { lane, functionName, how, tookMs, event } = taken(id)
       inHand.delete(id)
       if (event.telling === undefined) flows.ended(lane, functionName, how, tookMs)
-      if (draining.has(lane)) tellIfEmpty(lane)
+      if (lanes.isDraining(lane)) tellIfEmpty(lane)
     },
   })
 
@@ -323,7 +322,7 @@ export function openEvents(binding: EventsBinding): Events {
       }
     }
     binding.overflowed(functionName)
-    if (draining.has(lane)) tellIfEmpty(lane)
+    if (lanes.isDraining(lane)) tellIfEmpty(lane)
   }
   let moving = 0
 
@@ -332,9 +331,7 @@ export function openEvents(binding: EventsBinding): Events {
   const ofLane = (lane: string): string[] =>
     [...inHand.keys()].filter((id) => inHand.get(id)?.lane === lane)
   const tellIfEmpty = (lane: string): void => {
-    if (ofLane(lane).length > 0) return
-    draining.delete(lane)
-    lanes.emptied(lane)
+    if (ofLane(lane).length === 0) lanes.emptied(lane)
   }
   const forget = (ids: readonly string[]): void => {
     for (const id of ids) {
@@ -376,12 +373,10 @@ export function openEvents(binding: EventsBinding): Events {
       flows.arrived(lane, functionName, id, !isOwn && isCrowded(lane))
     },
     left(lane) {
-      draining.delete(lane)
       flows.left(lane)
       forget(ofLane(lane))
     },
     drain(lane) {
-      draining.add(lane)
       flows.left(lane)
       forget(ofLane(lane).filter((id) => events.snapshot(id)?.value === 'waiting'))
       tellIfEmpty(lane)

@@ -25,6 +25,8 @@ export type Lanes = {
   ): Promise<'stored' | 'fenced'>
   /** Packets in hand of a lane, of at most `mostPackets`. */
   inHand(lane: string): number
+  /** It is being left: what runs may end, and nothing begins. */
+  isDraining(lane: string): boolean
   /** Readers hold back for a moment, or go on. */
   hold(isHeld: boolean): void
   /** Nothing of a lane is in hand any more. */
@@ -232,6 +234,7 @@ export function openLanes(binding: LanesBinding): Lanes {
       return 'fenced'
     },
     inHand: (lane) => open.get(lane)?.size ?? 0,
+    isDraining: (lane) => lanes.snapshot(lane)?.matches('draining') === true,
     hold(isHeld) {
       for (const lane of open.values()) lane.hold(isHeld)
     },

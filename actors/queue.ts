@@ -261,11 +261,14 @@ function overviewOf(
         ),
         inFlight: sum(here.map(({ running }) => running)),
         oldestMs: Math.max(0, ...here.map(({ oldestMs }) => oldestMs)),
-        firstAttemptP50Ms: waits[0]?.p50Ms,
-        firstAttemptP99Ms: waits[0]?.p99Ms,
+        firstAttemptP50Ms: longest(waits.map(({ p50Ms }) => p50Ms)),
+        firstAttemptP99Ms: longest(waits.map(({ p99Ms }) => p99Ms)),
       }
     }),
   }
 }
 
+/** Of several pollers, the one where they waited longest; undefined: nobody has begun any. */
+const longest = (waits: readonly number[]): number | undefined =>
+  waits.length === 0 ? undefined : Math.max(...waits)
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, one) => total + one, 0)

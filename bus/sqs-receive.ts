@@ -13,6 +13,7 @@
 import { createInbox, type Msg } from 'nats'
 import type { Bus } from './bus.ts'
 import { BusError } from './bus-error.ts'
+import { inboxPrefix } from './delivered.ts'
 import { type QueueMessage, readMessage } from './sqs-message.ts'
 import { type QueueRecord, readQueue, type SqsQueues } from './sqs-queues.ts'
 import { acknowledgement, nextMessages, sqsStream, tokens } from './subjects.ts'
@@ -92,7 +93,7 @@ async function pull(
   await readyUnless(bus, signal)
   if (signal?.aborted === true) return { messages: [], end: 'called off' }
   if (!bus.up) return { messages: [], end: 'lost' }
-  const inbox = createInbox(inboxPrefix(bus))
+  const inbox = createInbox(inboxPrefix(bus.nats))
   const messages: Received[] = []
   return await new Promise<Pull>((resolve) => {
     let ended = false
@@ -183,7 +184,3 @@ async function readyUnless(bus: Bus, signal: AbortSignal | undefined): Promise<v
     signal?.removeEventListener('abort', stopWaiting)
   }
 }
-
-/** Where a role may listen. nats.js keeps it, and its own packages read it there too. */
-const inboxPrefix = (bus: Bus): string | undefined =>
-  (bus.nats as unknown as { options: { inboxPrefix?: string } }).options.inboxPrefix

@@ -1,9 +1,10 @@
 import { headers } from 'nats'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { type DeliverToQueue, openDelivery, type Recipient } from '../../actors/delivery.ts'
+import { openDelivery, type Recipient } from '../../actors/delivery.ts'
 import type { Bus, Msg } from '../../bus/bus.ts'
 import { openBus } from '../../bus/connection.ts'
 import type { StoredEvent } from '../../bus/event-packet.ts'
+import type { DeliverToQueue } from '../../bus/sqs-delivery.ts'
 import { eventBus, invoke, snsTopic } from '../../bus/subjects.ts'
 import { startNatsServer, type TestServer } from '../nats-server.ts'
 
