@@ -44,6 +44,12 @@ export const eventBus = (bus: string) => `lambus.events.${encodeToken(bus)}`
 export const sqsApi = (operation: string) => `lambus.sqs.api.${token(operation)}`
 export const anySqsApi = 'lambus.sqs.api.*'
 
+/** `lambus.kinesis.<stream>`: puts a record; header `Partition-Key`. A stream's name may have dots: all that follows is the name. */
+export const kinesis = (stream: string) => `lambus.kinesis.${stream}`
+export const anyKinesis = 'lambus.kinesis.>'
+/** The name of the stream that a record is for. */
+export const streamOfKinesis = (subject: string): string => subject.slice(kinesis('').length)
+
 // ── Front end ↔ worker manager ↔ placement ↔ worker ────────────────────────────────────────────────────────────────
 
 /** `lambus.pool.<partition>.<event>`: the owner of that partition of the worker manager hears it. */
@@ -92,6 +98,24 @@ export const queuedEvents = 'lambus.queues.events'
 export const queuedEvent = 'lambus.queues.event'
 /** `lambus.queues.redrive`: any state manager puts some of the dead events back, and says how many. */
 export const redrive = 'lambus.queues.redrive'
+
+// ── Front end ↔ control plane ↔ poller ↔ stream tracker ─────────────────────────────────────────────────────────────
+
+/** `lambus.tracker.stream`: a change of a stream, for the leading stream tracker; body = a StreamCommand. */
+export const trackerStream = 'lambus.tracker.stream'
+/** `lambus.tracker.mapping`: a change of an event source mapping, for the same; body = a MappingCommand. */
+export const trackerMapping = 'lambus.tracker.mapping'
+/** `lambus.tracker.sync`: look at the shards of a stream now; body = `{"stream": "…"}`. */
+export const trackerSync = 'lambus.tracker.sync'
+/** `lambus.tracker.ended`: a poller has come to the end of a shard; body = `{"mapping": "…", "shard": 0}`. */
+export const trackerEnded = 'lambus.tracker.ended'
+/** `lambus.tracker.result`: how the last batches of a mapping went; body = `{"mapping": "…", "result": "OK"}`. */
+export const trackerResult = 'lambus.tracker.result'
+/** `lambus.poller.<id>.shards`: what a poller reads of which shard, and how far it is, about once a second. */
+export const shardsReport = (pollerId: string) => `lambus.poller.${token(pollerId)}.shards`
+export const anyShardsReport = 'lambus.poller.*.shards'
+/** The leading stream tracker answers with its streams: shards, lineage, mappings, who reads, how far. */
+export const trackedStreams = 'lambus.streams'
 
 // ── Presence ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -221,6 +245,15 @@ export const nextMessages = (stream: string, consumer: string) =>
 export const acknowledgement = (stream: string, consumer: string, delivery: readonly string[]) =>
   `$JS.ACK.${token(stream)}.${token(consumer)}.${delivery.map(token).join('.')}`
 
+/**
+ * `LAMBUS_KINESIS_<stream>`: the records of one Kinesis stream, with a subject for each open shard. What takes a subject away
+ * from it closes that shard: nothing can be stored there any more, by whoever believes what.
+ */
+export const recordStream = (stream: string) => `LAMBUS_KINESIS_${encodeToken(stream)}`
+/** `lambus.shard.<stream>.<incarnation>.<shard>`: the records of one shard. A stream that is made again has other subjects. */
+export const shard = (stream: string, incarnation: string, index: number) =>
+  `lambus.shard.${encodeToken(stream)}.${token(incarnation)}.${index}`
+
 export const logStream = 'LAMBUS_LOGS'
 /** `lambus.log.<function>`: what a function's sandboxes wrote, in the order of each sandbox. */
 export const log = (functionName: string) => `lambus.log.${token(functionName)}`
@@ -235,6 +268,16 @@ export const leasesBucket = 'lambus_leases'
 export const queuesBucket = 'lambus_queues'
 /** Which poller should read which lane: written by the leasing service, watched by pollers. */
 export const assignmentsBucket = 'lambus_assignments'
+/** Which Kinesis streams there are, with their shards: written by the leading stream tracker, watched by front ends and pollers. */
+export const streamsBucket = 'lambus_streams'
+/** Which event source mappings there are: written by the leading stream tracker, watched by control planes and pollers. */
+export const mappingsBucket = 'lambus_mappings'
+/** Which shard is to be read for which mapping: written by the leading stream tracker, watched by the leasing service. */
+export const shardsBucket = 'lambus_shards'
+/** Which poller should read which shard for which mapping: written by the leasing service, watched by pollers. */
+export const shardAssignmentsBucket = 'lambus_shard_assignments'
+/** How far each shard is read for each mapping: written by whoever reads it, fenced by its lease's epoch. */
+export const checkpointsBucket = 'lambus_checkpoints'
 export const actorsBucket = 'lambus_actors'
 export const codeBucket = 'lambus_code'
 export const sqsBucket = 'lambus_sqs'
