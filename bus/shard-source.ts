@@ -108,7 +108,10 @@ export async function openShardSource(
     }
     const left = Number(headers?.get('Nats-Pending-Messages') || 0)
     const isOver = code === EXPIRED || (code === CONFLICT && left > 0)
-    if (!isOver) return broken(headers?.description ?? 'refused')
+    if (!isOver) {
+      broken(headers?.description ?? 'refused')
+      return
+    }
     asked = Math.max(0, asked - left)
     more()
   }
@@ -121,7 +124,10 @@ export async function openShardSource(
       return
     }
     const { count, sequence, pending, storedAtMs } = readDelivered(message)
-    if (count !== heard + 1) return broken('a record is missing')
+    if (count !== heard + 1) {
+      broken('a record is missing')
+      return
+    }
     heard = count
     asked = Math.max(0, asked - 1)
     heardSomething()
