@@ -106,14 +106,22 @@ function letterOf(
   if (telling === undefined) throw new Error(`of event ${event.id} there is nothing to tell`)
   const end = eventEnd(place, functionName, event, telling)
   const traceId = event.traceId ?? makeTraceId(event.id, event.acceptedAtMs)
-  const said =
-    as === 'dead letter' ? deadLetter(end) : { body: destinationRecord(end), attributes: {} }
   return {
-    ...said,
-    id: `${event.id}:${as}:${telling.endedAtMs}`.replace(' ', '-'),
+    ...said(as, event, end),
+    // A record is told once, however often somebody came to the same end.
+    id: as === 'record' ? event.id : `${event.id}:${as}:${telling.endedAtMs}`.replace(' ', '-'),
     end,
     traceId: lineage.next(traceId, functionArn(place, functionName)),
   }
+}
+
+function said(
+  as: Recipient['as'],
+  event: StoredEvent,
+  end: EventEnd,
+): { body: Uint8Array; attributes: MessageAttributes } {
+  if (as === 'dead letter') return deadLetter(end)
+  return { body: as === 'record' ? event.payload : destinationRecord(end), attributes: {} }
 }
 
 function hand(

@@ -110,6 +110,7 @@ type LaneInHand = {
 
 type Held = Reader & {
   key: string
+  work: ShardWork
   mapping: MappingRecord
   shard: Shard
   frame: EventFrame & { shard: number; shardCreatedAtMs: number }
@@ -195,14 +196,21 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
       : reading.lanes.covers(lane, cut.to) || reading.lanes.isFull(lane)
   }
 
-  const form = (instance: string, to: number | undefined, windowStartMs: number | undefined) => {
+  const form = (
+    instance: string,
+    to: number | undefined,
+    windowStartMs: number | undefined,
+  ): void => {
     const { it, lane, inHand } = taken(instance)
     const { batchSize, tumblingWindowMs } = it.mapping.settings
     const { lanes } = it.reading
     const limits = { batchSize, to, tumblingWindowMs, windowStartMs }
+    noteRole(it)
     const cut = cutBatch((index) => lanes.at(lane, index), limits, it.frame, inHand.state)
-    if (cut === undefined) return readers.send(instance, { type: 'nothing' })
-    if (cut === 'windowOver') return readers.send(instance, { type: 'windowOver' })
+    if (cut === undefined || cut === 'windowOver') {
+      readers.send(instance, { type: cut ?? 'nothing' })
+      return
+    }
     inHand.cut = cut
     const left = lanes.size(lane) - cut.batch.records
     readers.send(instance, {
@@ -212,6 +220,13 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
       hasMore: left > 0,
       isFull: left >= batchSize,
     })
+  }
+
+  /** It is in every record, and counts for what a batch may hold. */
+  const noteRole = (it: Held): void => {
+    const record = binding.functions.get(it.mapping.functionName)
+    const roleArn = (record?.serving?.settings ?? record?.settings)?.role ?? ''
+    if (roleArn !== it.frame.roleArn) it.frame = { ...it.frame, roleArn }
   }
 
   const attempt = (
@@ -234,7 +249,9 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
       return
     }
     const window =
-      windowStartMs === undefined ? undefined : windowMembers(it, inHand, windowStartMs, false, false)
+      windowStartMs === undefined
+        ? undefined
+        : windowMembers(it, inHand, windowStartMs, false, false)
     invoke(it, lane, records, window)
   }
 
@@ -254,8 +271,7 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
     const inHand = it.lanes[lane] as LaneInHand
     const { requestId } = inHand
     const record = binding.functions.get(mapping.functionName)
-    const roleArn = record?.serving?.settings.role ?? record?.settings.role ?? ''
-    const payload = kinesisEvent({ ...it.frame, roleArn, records, window })
+    const payload = kinesisEvent({ ...it.frame, records, window })
     const timeoutMs = (record?.serving?.settings.timeoutSeconds ?? 0) * 1000 || LONGEST_FUNCTION_MS
     const order = { requestId, functionName: mapping.functionName, qualifier: mapping.qualifier }
     const deadlineMs = timeoutMs + binding.reservationTimeoutMs + SLACK_MS
@@ -477,7 +493,7 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
       return `${frame.shardId}:${eventRecord(record, frame).sequenceNumber}`
     },
     eventName: 'aws:kinesis:record',
-    invokeIdentityArn: binding.functions.get(mapping.functionName)?.settings.role ?? '',
+    invokeIdentityArn: frame.roleArn,
     awsRegion: place.region,
     eventSourceARN: mapping.sourceArn,
   })

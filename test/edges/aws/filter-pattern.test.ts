@@ -125,7 +125,7 @@ describe('the operators', () => {
     for (const value of others)
       expect([value, holds({ k: rules }, { k: value })]).toEqual([value, false])
     expect(holds({ k: rules }, {})).toBe(false)
-      expect(holds({ k: rules }, {})).toBe(false)
+    expect(holds({ k: rules }, {})).toBe(false)
   })
 
   test('$or: one of the alternatives beside everything else', () => {
