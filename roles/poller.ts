@@ -13,29 +13,19 @@ import { openQueueChoice } from '../actors/queue-choice.ts'
 import { openDirectory } from '../bus/directory.ts'
 import { ensureEvents } from '../bus/event-stream.ts'
 import { openFunctions } from '../bus/functions.ts'
-import { openLeases } from '../bus/leases.ts'
 import { sqsDelivery } from '../bus/sqs-delivery.ts'
-import { assignmentsBucket, leasesBucket, overflow, queuesBucket } from '../bus/subjects.ts'
+import { assignmentsBucket, overflow, queuesBucket } from '../bus/subjects.ts'
 import type { FunctionRecord } from '../machines/function.ts'
 import type { QueueRecord } from '../machines/queue.ts'
-import { anyHost, type Process, type Role } from './role.ts'
+import { anyHost, openRoleLeases, type Process, type Role } from './role.ts'
 
 /** Packets of a lane that are in hand at the same time: what a reader keeps in memory, and gives back when it dies. */
 const MOST_PACKETS = 128
 /** Of what the server takes; nats.js knows it from the server's first words. */
 const DEFAULT_MAX_PAYLOAD_BYTES = 1_048_576
 
-export async function startPoller({
-  id,
-  bus,
-  config,
-  clock,
-  log,
-  presence,
-  newId,
-  intake,
-  attemptDoors,
-}: Process): Promise<Role> {
+export async function startPoller(process: Process): Promise<Role> {
+  const { id, bus, config, clock, log, presence, newId, intake, attemptDoors } = process
   await ensureEvents(bus)
   const copying = { reconcileEveryMs: config.reconcileMs, clock, log }
   const functions = await openFunctions<FunctionRecord>(bus)
@@ -63,12 +53,7 @@ export async function startPoller({
     bus,
     clock,
     log,
-    leases: await openLeases<string>(bus, {
-      bucket: leasesBucket,
-      ttlMs: config.leaseTtlMs,
-      clock,
-      log,
-    }),
+    leases: await openRoleLeases(process),
     assignments: await openDirectory<Assignment>(bus, assignmentsBucket),
     pollerId: id,
     leaseTtlMs: config.leaseTtlMs,
