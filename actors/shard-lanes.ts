@@ -58,6 +58,8 @@ export type ShardLanes = {
   /** Records that wait, or are being tried. */
   size(lane: number): number
   at(lane: number, index: number): StoredRecord | undefined
+  /** It holds as much as it may. */
+  isFull(lane: number): boolean
   /** Records of a lane up to a sequence are all here, or done with. */
   covers(lane: number, to: number): boolean
   drop(lane: number, to: number): void
@@ -185,6 +187,7 @@ export function openShardLanes(input: LanesInput): ShardLanes {
       },
     },
     size: (at) => sizeOf(lanes[at] as Lane),
+    isFull: (at) => isFull(lanes[at] as Lane),
     at(at, index) {
       const { records, head } = lanes[at] as Lane
       return records[head + index]

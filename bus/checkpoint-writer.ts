@@ -14,6 +14,7 @@ import { nuid } from 'nats'
 import { readEntry, writeEntry } from './bucket.ts'
 import type { Bus } from './bus.ts'
 import type { Checkpoint } from './checkpoints.ts'
+import { ensureBucket } from './streams.ts'
 import { checkpointsBucket } from './subjects.ts'
 
 export type CheckpointWriter = {
@@ -25,6 +26,13 @@ export type CheckpointWriter = {
   stored(): Promise<'stored' | 'fenced'>
 }
 
+/** Makes sure of the bucket. Throws BusError BUS_STREAM_UNFIT, BUS_STORE_UNAVAILABLE. */
+export const ensureCheckpoints = async (bus: Bus): Promise<void> => {
+  await ensureBucket(bus, checkpointsBucket, { markerTtlMs: MARKER_TTL_MS })
+}
+
+/** A writer that is late for longer than this was not there to begin with. */
+const MARKER_TTL_MS = 3_600_000
 /** Each round somebody else was faster: the reader before, for as long as it has not noticed. */
 const ROUNDS = 20
 const decoder = new TextDecoder()

@@ -158,6 +158,16 @@ export async function openShardSource(
   }
 }
 
+/** The last one that was stored in a shard, and is still there: 0 for none. Throws BusError BUS_STORE_UNAVAILABLE. */
+export async function lastSequenceOfShard(bus: Bus, address: ShardAddress): Promise<number> {
+  const subject = shard(address.stream, address.incarnation, address.shard)
+  const last = await insist(bus, subject, async () => {
+    const manager = await bus.jetstreamManager()
+    return await manager.streams.getMessage(recordStream(address.stream), { last_by_subj: subject })
+  })
+  return last?.seq ?? 0
+}
+
 const startOf = (from: { after: number } | { atMs: number }) =>
   'atMs' in from
     ? {
