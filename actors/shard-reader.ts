@@ -29,13 +29,22 @@ import {
 import type { Shard, StreamRecord } from '../machines/stream.ts'
 import { type Host, host } from './actor.ts'
 import type { Attempted, Attempts } from './attempt.ts'
-import { type Assignment, type Holdings, openHoldings, type Reader } from './holding.ts'
+import {
+  type Assignment,
+  type Holdings,
+  openHoldings,
+  type Reader,
+  shardLeases,
+} from './holding.ts'
 import { type BatchRecord, type Cut, cutBatch, eventRecord, judge } from './shard-batch.ts'
 import { openShardReading, type ShardReading } from './shard-reading.ts'
 
 /** Of one shard, since it is held here. */
 export type ShardCounts = {
   batches: number
+  /** Of all batches, repeated ones too. */
+  recordsTried: number
+  /** That are done with. */
   records: number
   retries: number
   invokeErrors: number
@@ -121,7 +130,6 @@ type Held = Reader & {
   isEnding: boolean
 }
 
-const prefix = 'shard.'
 /** Beside the function's own time: two ways over the bus. */
 const SLACK_MS = 1_000
 const LONGEST_FUNCTION_MS = 900_000
@@ -540,7 +548,7 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
 
   const holdings = openHoldings<Held>({
     ...binding,
-    prefix,
+    prefix: shardLeases,
     open,
     drain(key) {
       const it = held.get(key)
@@ -639,6 +647,7 @@ function answerOf(attempted: Attempted): LaneInHand['answer'] {
 
 const noCounts = (): ShardCounts => ({
   batches: 0,
+  recordsTried: 0,
   records: 0,
   retries: 0,
   invokeErrors: 0,
@@ -656,6 +665,7 @@ function count(
   nowMs: number,
 ): void {
   counts.batches++
+  counts.recordsTried += records.length
   if (kind === 'throttled') counts.throttles++
   if (kind === 'failed') counts.invokeErrors++
   if (kind === 'succeeded' || kind === 'overflown') {

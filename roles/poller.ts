@@ -11,6 +11,7 @@ import { watchPeers } from '../actors/peer.ts'
 import { openDwell, reportRegularly } from '../actors/poller-report.ts'
 import { openQueueChoice } from '../actors/queue-choice.ts'
 import { openShardReaders } from '../actors/shard-reader.ts'
+import { reportShards } from '../actors/shards-report.ts'
 import { ensureCheckpoints } from '../bus/checkpoint-writer.ts'
 import { openDirectory } from '../bus/directory.ts'
 import { storeEnd } from '../bus/end-writer.ts'
@@ -135,6 +136,7 @@ export async function startPoller(process: Process): Promise<Role> {
       firstAttempts: dwell.summary(),
     }),
   })
+  const stopReportingShards = reportShards(bus, { clock, pollerId: id, held: shards.held })
   let leaving: Promise<void> | undefined
   const leave = () => {
     leaving ??= Promise.all([lanes.stop(), shards.stop()]).then(() => {})
@@ -157,6 +159,7 @@ export async function startPoller(process: Process): Promise<Role> {
     async stop() {
       await leave()
       stopReporting()
+      stopReportingShards()
       attempts.stop()
       frontEnds.stop()
       choice.stop()
