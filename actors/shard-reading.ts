@@ -7,8 +7,8 @@
 import type { Bus, Clock, Log } from '../bus/bus.ts'
 import { takeOverCheckpoint } from '../bus/checkpoint-writer.ts'
 import type { Checkpoint, LaneProgress } from '../bus/checkpoints.ts'
-import type { StoredRecord } from '../bus/shard-record.ts'
-import { lastSequenceOfShard, openShardSource, type ShardAddress } from '../bus/shard-source.ts'
+import type { ShardAddress, StoredRecord } from '../bus/shard-record.ts'
+import { lastSequenceOfShard, openShardSource } from '../bus/shard-source.ts'
 import type { ShardWork } from '../machines/mapping.ts'
 import { fnv1a, openShardLanes, type ShardLanes } from './shard-lanes.ts'
 
@@ -90,6 +90,7 @@ export async function openShardReading(binding: ReadingBinding): Promise<ShardRe
   })
   let main: Source | undefined
   let behind: Source | undefined
+  let beginnings = 0
   let isOpen = true
   let isPaused = false
   let hasEnded = begunAt.hasEnded === true
@@ -144,18 +145,20 @@ export async function openShardReading(binding: ReadingBinding): Promise<ShardRe
     from: { after: number } | { atMs: number },
     side: { take(record: StoredRecord): number | undefined; room(): number },
     note: (pending: number) => void,
+    isWanted: () => boolean = () => isOpen,
   ): Promise<Source | undefined> => {
     const again = () => (side === lanes.main ? reopenMain() : reopenBehind())
     try {
       const source = await openShardSource(bus, clock, address, from, {
         record: (record, left) => {
+          if (!isWanted()) return
           note(left)
           took(side.take(record))
         },
-        room: () => (isPaused ? 0 : side.room()),
+        room: () => (isPaused || !isWanted() ? 0 : side.room()),
         broken: (why) => {
           log.debug({ key, why }, 'a shard is read anew')
-          again()
+          if (isWanted()) again()
         },
       })
       note(source.pending)
@@ -194,13 +197,13 @@ export async function openShardReading(binding: ReadingBinding): Promise<ShardRe
   const openBehind = (after: number): void => {
     behind?.stop()
     behind = undefined
-    void open({ after }, lanes.behind, () => {}).then((source) =>
-      settle(source, (it) => {
-        // Begun anew meanwhile.
-        behind?.stop()
-        behind = it
-      }),
-    )
+    // Begun anew meanwhile, from elsewhere: what this one brings is not what is missing.
+    const mine = ++beginnings
+    const isWanted = () => isOpen && mine === beginnings
+    void open({ after }, lanes.behind, () => {}, isWanted).then((source) => {
+      if (isWanted()) settle(source, (it) => (behind = it))
+      else source?.stop()
+    })
   }
 
   const reading: ShardReading = {

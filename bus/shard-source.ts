@@ -14,10 +14,8 @@ import { createInbox, type Msg, nanos, nuid } from 'nats'
 import type { Bus, Clock } from './bus.ts'
 import { inboxPrefix, readDelivered } from './delivered.ts'
 import { insist } from './insist.ts'
-import { readRecord, type StoredRecord } from './shard-record.ts'
+import { readRecord, type ShardAddress, type StoredRecord } from './shard-record.ts'
 import { nextMessages, recordStream, shard } from './subjects.ts'
-
-export type ShardAddress = { stream: string; incarnation: string; shard: number }
 
 export type ShardSource = {
   /** There is more room than when it was asked for last. */
@@ -43,9 +41,8 @@ const ABANDONED_MS = 300_000
 /** A record is smaller than a message may be; more than this comes with the next request. */
 const MOST_BYTES = 16_777_216
 const MOST_AT_ONCE = 1_000
-/** Sent with a request that is over: "Nats-Pending-Messages". */
-const EXPIRED = 408
-const CONFLICT = 409
+/** How a request ends, with what it was not given in "Nats-Pending-Messages"; other ends are those of the consumer. */
+const ends = ['Request Timeout', 'Batch Completed', 'Message Size Exceeds MaxBytes']
 
 /** `pending`: how many records there were when it was opened. Throws BusError BUS_STORE_UNAVAILABLE, BUS_CLOSED. */
 export async function openShardSource(
@@ -107,9 +104,9 @@ export async function openShardSource(
       return
     }
     const left = Number(headers?.get('Nats-Pending-Messages') || 0)
-    const isOver = code === EXPIRED || (code === CONFLICT && left > 0)
-    if (!isOver) {
-      broken(headers?.description ?? 'refused')
+    const why = headers?.description ?? 'refused'
+    if (!ends.includes(why)) {
+      broken(why)
       return
     }
     asked = Math.max(0, asked - left)

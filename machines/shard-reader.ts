@@ -14,7 +14,7 @@
  * In a tumbling window a batch holds records of one window only, and the window's last attempt, `closing`, holds none.
  * Source: lambda-semantics.md §5.6–5.8; AWS Lambda Developer Guide, "Using Lambda with Kinesis".
  */
-import { and, assign, setup } from 'xstate'
+import { assign, setup } from 'xstate'
 import { effect, withEffects } from './effect.ts'
 
 /** As in MappingSettings. Milliseconds; −1: no limit. */
@@ -151,6 +151,11 @@ const isOutcome =
     event.type === 'attempted' && kinds.includes(event.outcome.kind)
 const isFailure = isOutcome('failed', 'rejected', 'unsendable', 'partly')
 
+const wasTheLast = ({ settings, attempts }: Context, event: ReaderEvent): boolean =>
+  isFailure({ event }) &&
+  settings.maximumRetryAttempts >= 0 &&
+  attempts >= settings.maximumRetryAttempts
+
 /** Waits are doubled, and not longer than the batch has to live. */
 function backOff({ settings, attempts, putOff, batch, nowMs }: Context): number {
   const doublings = Math.min(Math.max(attempts + putOff - 1, 0), 30)
@@ -187,7 +192,7 @@ const base = setup({
         windowStartMs: inWindows(context) ? windowOf(batch, context.settings) : undefined,
       }
     }),
-    takeNothing: assign({ hasMore: false, isFull: false, batches: [] }),
+    takeNothing: assign({ hasMore: false, isFull: false }),
     spendAttempt: assign(({ context, event }) => ({
       attempts: context.attempts + 1,
       putOff: 0,
@@ -241,16 +246,17 @@ const base = setup({
         : {},
     ),
     /** What was not given up is a batch of its own. */
-    cutOffTold: assign(({ context: { batch, batches, telling } }) => ({
-      batches:
-        batch === undefined || telling === undefined || telling.to >= batch.to
-          ? batches
-          : [{ to: batch.to, attempts: 0 }, ...batches],
-      batch: undefined,
-      telling: undefined,
-      attempts: 0,
-      putOff: 0,
-    })),
+    cutOffTold: assign(({ context: { batch, batches, telling, hasMore } }) => {
+      const isLeft = batch !== undefined && telling !== undefined && telling.to < batch.to
+      return {
+        batches: isLeft ? [{ to: batch.to, attempts: 0 }, ...batches] : batches,
+        hasMore: hasMore || isLeft,
+        batch: undefined,
+        telling: undefined,
+        attempts: 0,
+        putOff: 0,
+      }
+    }),
     dropBatch: assign({ batch: undefined, attempts: 0, putOff: 0 }),
     endWindowEarly: assign({ isWindowEarly: true }),
     dropWindow: assign({
@@ -274,10 +280,9 @@ const base = setup({
       isOutcome('failed', 'rejected')({ event }) &&
       context.settings.bisectsOnError &&
       (context.batch?.records ?? 0) > 1,
-    wasTheLast: ({ context, event }) =>
-      isFailure({ event }) &&
-      context.settings.maximumRetryAttempts >= 0 &&
-      context.attempts >= context.settings.maximumRetryAttempts,
+    wasTheLast: ({ context, event }) => wasTheLast(context, event),
+    wasTheLastAndTells: ({ context, event }) =>
+      context.settings.tells && wasTheLast(context, event),
     hasFailed: isFailure,
     tells: ({ context }) => context.settings.tells,
   },
@@ -414,7 +419,7 @@ const machine = base
                 },
                 { guard: 'canBeHalved', target: 'forming', actions: ['halve', 'remember'] },
                 {
-                  guard: and(['wasTheLast', 'tells']),
+                  guard: 'wasTheLastAndTells',
                   target: 'telling',
                   actions: ['spendAttempt', 'noteExhausted', 'remember'],
                 },
