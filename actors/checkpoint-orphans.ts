@@ -13,7 +13,7 @@ import type { StreamRecord } from '../machines/stream.ts'
 import { partsOfShard } from './shard.ts'
 
 export type OrphansBinding = {
-  checkpoints: Pick<Checkpoints, 'keys' | 'remove'>
+  checkpoints: Pick<Checkpoints, 'keys' | 'read' | 'remove'>
   mappings: Pick<Directory<MappingRecord>, 'read'>
   streams: Pick<Directory<StreamRecord>, 'read'>
   /** It is tracked, or read by somebody: there is no need to ask. */
@@ -24,6 +24,8 @@ export type OrphansBinding = {
 export async function removeOrphans(binding: OrphansBinding): Promise<void> {
   const { checkpoints, mappings, streams, isInUse } = binding
   for (const key of (await checkpoints.keys()).filter((one) => !isInUse(one))) {
+    // Taken away already: what is there is the marker of it.
+    if ((await checkpoints.read(key)) === undefined) continue
     const { mapping, shard } = partsOfShard(key)
     const record = await mappings.read(mapping)
     const stream = record && (await streams.read(encodeToken(record.stream)))

@@ -357,9 +357,8 @@ export function openMappings(binding: MappingsBinding): Mappings {
       copy = opened
       await shards.lead(newEpoch)
       const found = [...opened.entries()].map(([, record]) => record)
-      for (const name of new Set(found.map(({ stream }) => stream))) {
-        await streams.find(name)
-      }
+      // What was heard while another led may be old.
+      await Promise.all([...new Set(found.map(({ stream }) => stream))].map(streams.lookUp))
       epoch = newEpoch
       for (const record of found) begin(record)
       await look()
