@@ -15,7 +15,7 @@ export type Directory<T> = {
   /** `stale`: a later leader wrote it, and nothing was changed. Throws BusError BUS_STORE_UNAVAILABLE. */
   put(key: string, value: T, epoch: number): Promise<'stored' | 'stale'>
   remove(key: string, epoch: number): Promise<'stored' | 'stale'>
-  /** What is stored now, whatever a copy shows. Throws BusError BUS_STORE_UNAVAILABLE. */
+  /** What the bucket's leader says now. Throws BusError BUS_STORE_UNAVAILABLE. */
   read(key: string): Promise<T | undefined>
   /** A copy in memory; hears first of everything that there is. */
   watch(options: {
@@ -70,9 +70,7 @@ export async function openDirectory<T>(bus: Bus, bucket: string): Promise<Direct
     remove: (key, epoch) => write(key, epoch, remove),
     async read(key) {
       const there = await readEntry(bus, bucket, key)
-      return there === undefined || there.removed
-        ? undefined
-        : documentOf<T>(there.value).value
+      return there === undefined || there.removed ? undefined : documentOf<T>(there.value).value
     },
     async watch({ onChange, ...options }) {
       const watched = await openWatched<Document<T>>(bus, {
