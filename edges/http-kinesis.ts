@@ -27,6 +27,8 @@ import { type Body, readBody } from './http-body.ts'
 import { answerWithEvents, type KinesisEvents } from './http-event-stream.ts'
 import type { Exchange, Exchanges } from './http-exchange.ts'
 
+export type { KinesisEvents } from './http-event-stream.ts'
+
 /** What stands behind the door. Bytes are Uint8Arrays and times milliseconds. `signal`: when the client has gone. */
 export type CallKinesis = (
   operation: KinesisOperation,

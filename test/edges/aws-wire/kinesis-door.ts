@@ -119,7 +119,7 @@ async function send(port: number, { method = 'POST', path = '/', body = '', ...r
 function readBody(contentType: string | undefined, raw: Buffer): unknown {
   if (raw.length === 0) return ''
   if (contentType === amzCbor) return cbor.deserialize(raw)
-  return contentType?.startsWith('application/') === true
+  return contentType === json || contentType === 'application/json'
     ? JSON.parse(raw.toString())
     : raw.toString()
 }
