@@ -17,6 +17,8 @@ export type KinesisDoor = TestDoor & {
   ask(request: AskOptions): Promise<Told>
   askJson(operation: string, input: unknown): Promise<Told>
   askCbor(operation: string, input: unknown): Promise<Told>
+  /** The headers of a request in JSON that somebody else sends. */
+  sign(operation: string, input: unknown): Promise<{ headers: Record<string, string> }>
 }
 export type AskOptions = {
   method?: string
@@ -58,6 +60,12 @@ export async function openKinesisDoor(
         body: JSON.stringify(input),
         service: 'kinesis',
       }),
+    sign: (operation, input) =>
+      sign(door.port, {
+        headers: { 'content-type': json, ...target(operation) },
+        body: JSON.stringify(input),
+        service: 'kinesis',
+      }),
     askCbor: (operation, input) =>
       ask({
         headers: { 'content-type': amzCbor, ...target(operation) },
@@ -83,7 +91,10 @@ class Sha256 {
   }
 }
 
-async function send(port: number, { method = 'POST', path = '/', body = '', ...rest }: AskOptions) {
+async function sign(
+  port: number,
+  { method = 'POST', path = '/', body = '', ...rest }: AskOptions,
+): Promise<{ headers: Record<string, string> }> {
   const plain = {
     method,
     protocol: 'http:',
@@ -92,15 +103,15 @@ async function send(port: number, { method = 'POST', path = '/', body = '', ...r
     headers: { host: `127.0.0.1:${port}`, ...rest.headers },
     body,
   }
-  const { headers } =
-    rest.service === undefined
-      ? plain
-      : await new SignatureV4({
-          credentials,
-          region: 'us-east-1',
-          service: rest.service,
-          sha256: Sha256 as never,
-        }).sign(plain)
+  if (rest.service === undefined) return plain
+  const { service } = rest
+  const signer = { credentials, region: 'us-east-1', service, sha256: Sha256 as never }
+  return await new SignatureV4(signer).sign(plain)
+}
+
+async function send(port: number, asked: AskOptions): Promise<Told> {
+  const { method = 'POST', path = '/', body = '' } = asked
+  const { headers } = await sign(port, asked)
   return new Promise<Told>((resolve, reject) => {
     const request = httpRequest({ port, method, path, headers }, (response) => {
       const chunks: Buffer[] = []
