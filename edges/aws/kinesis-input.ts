@@ -302,15 +302,6 @@ function heapBuffer(value: unknown): string {
   return `java.nio.HeapByteBuffer[pos=0 lim=${length} cap=${length}]`
 }
 
-/**
- * What AWS says of a record that is longer than its stream takes. `at`: `data`, or `records.<from 1>.member.data`.
- */
-export const recordTooLong = (data: Uint8Array, at: string, mostBytes: number): KinesisRefusal =>
-  refuseKinesis(
-    'ValidationException',
-    validationSentence([atMostLong(heapBuffer(data), at, mostBytes)]),
-  )
-
 const patterns = new Map<string, RegExp>()
 function wholly(pattern: string): RegExp {
   const known = patterns.get(pattern) ?? new RegExp(`^(?:${pattern})$`)
