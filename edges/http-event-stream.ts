@@ -24,14 +24,13 @@ export type KinesisEvents = {
 const { output } = kinesisOperations.SubscribeToShard
 
 /**
- * Answers with events until they end or the client has gone. The headers are given as name, value, …; `live` has meanwhile
- * what cuts it off from our side.
+ * Answers with events until they end or the client has gone. `live` has meanwhile what cuts it off from our side.
  */
 export function answerWithEvents(
   { events }: KinesisEvents,
   protocol: KinesisProtocol,
   response: ServerResponse,
-  headers: readonly string[],
+  headers: Readonly<Record<string, string>>,
   live: Set<() => void>,
 ): void {
   let isOver = false
@@ -55,7 +54,7 @@ export function answerWithEvents(
 
   // It may take five minutes: a door that closes must not wait for the next request on this connection.
   response.shouldKeepAlive = false
-  response.writeHead(200, ['content-type', 'application/vnd.amazon.eventstream', ...headers])
+  response.writeHead(200, { 'content-type': 'application/vnd.amazon.eventstream', ...headers })
   let source: ReturnType<typeof events> | undefined
   send({ ':message-type': 'event', ':event-type': 'initial-response' }, {})
   live.add(stop)

@@ -4,8 +4,7 @@
  *     POST / with X-Amz-Target: Kinesis_20131202.<Operation> ─▶ body ─▶ signature ─▶ shape ─▶ call ─▶ answer or events
  *
  * What a request lacks is told in AWS's order, which is not that of its other services: the body is read before the signature is
- * looked at. Source: kinesalite's tests of connections (test/connection.js), recorded from AWS; what they record of requests
- * that name no service is not done where this port has other services to ask.
+ * looked at. Source: kinesalite's tests of connections (test/connection.js), recorded from AWS.
  */
 import { randomBytes } from 'node:crypto'
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
@@ -20,10 +19,12 @@ import {
   unbuiltKinesisOperations,
 } from './aws/kinesis-operations.ts'
 import { inCbor, inJson, type KinesisProtocol, refusalBody } from './aws/kinesis-protocols.ts'
-import { objectToSignature } from './aws/kinesis-signature.ts'
+import { isSignedForKinesis, objectToSignature } from './aws/kinesis-signature.ts'
 import type { Verify } from './aws/signature.ts'
+import { targetPrefix as sqsPrefix } from './aws/sqs-json.ts'
 import type { Answer } from './http-answer.ts'
 import { type Body, readBody } from './http-body.ts'
+import { crossOrigin, preflight } from './http-cross-origin.ts'
 import { answerWithEvents, type KinesisEvents } from './http-event-stream.ts'
 import type { Exchange, Exchanges } from './http-exchange.ts'
 
@@ -72,10 +73,15 @@ export function kinesisServer(options: {
     const exchange: Exchange = { ...request, response }
     const protocol = protocolOf(request) ?? inJson
     try {
-      const told = await answerKinesis(options, request, response)
-      if ('status' in told) return exchanges.answer(exchange, told)
-      const headers = ['x-amzn-requestid', request.requestId, 'x-amz-id-2', extendedId()]
-      answerWithEvents(told, protocol, response, headers, live)
+      const told =
+        preflight(request.method, request.headers) ??
+        (await answerKinesis(options, request, response))
+      const more = crossOrigin(request.headers)
+      if ('status' in told) {
+        return exchanges.answer(exchange, { ...told, headers: { ...more, ...told.headers } })
+      }
+      const ids = { 'x-amzn-requestid': request.requestId, 'x-amz-id-2': extendedId() }
+      answerWithEvents(told, protocol, response, { ...ids, ...more }, live)
       if (isClosed) endAll()
     } catch (error) {
       exchanges.fail(exchange, error, refuseIn(protocol, refuseKinesis('InternalFailure', '')))
@@ -99,11 +105,18 @@ export function kinesisServer(options: {
 
 const targetPrefix = 'Kinesis_20131202.'
 
-/** By its target; what has none and speaks a protocol that nothing else here does, is for Kinesis too. */
-function isForKinesis({ headers, url }: IncomingMessage): boolean {
+/**
+ * By its target. Without one, or with one that nobody knows, by who it is signed for, or by a protocol that nothing else here
+ * speaks.
+ */
+function isForKinesis({ method, headers, url }: IncomingMessage): boolean {
   const target = headers['x-amz-target']
-  if (typeof target === 'string') return target.startsWith(targetPrefix)
-  return url === '/' && protocolOf({ headers }) !== undefined
+  if (typeof target === 'string' && target.startsWith(targetPrefix)) return true
+  if (url !== '/' || (typeof target === 'string' && target.startsWith(sqsPrefix))) return false
+  if (method === 'OPTIONS' && headers.origin !== undefined) return true
+  if (isSignedForKinesis(headers)) return true
+  const isPlain = method === 'POST' && headers['content-type'] === undefined
+  return target === undefined && (isPlain || protocolOf({ headers }) !== undefined)
 }
 
 function takeApart(request: IncomingMessage, body: Body, requestId: string): Request {
@@ -146,25 +159,29 @@ type Spoken = { operation: string; protocol: KinesisProtocol; given: Input }
 
 function speech(request: Request): Spoken | Answer {
   const { method, headers, body } = request
-  if (method !== 'POST') {
-    return inXml(403, 'AccessDeniedException', undeterminable)
-  }
+  if (method !== 'POST') return inXml(403, 'AccessDeniedException', undeterminable)
   if (body === 'too large') return { status: 413, headers: {}, body: '' }
-  const target = headers['x-amz-target']
-  const operation = typeof target === 'string' ? target.slice(targetPrefix.length) : ''
+  const target = String(headers['x-amz-target'] ?? '')
+  const operation = target.startsWith(targetPrefix) ? target.slice(targetPrefix.length) : ''
   const protocol = protocolOf(request)
-  const isKnown = isKinesisOperation(operation)
-  const unread = isKnown ? 'SerializationException' : 'UnknownOperationException'
-  if (body.length === 0) return refuseIn(protocol ?? inCbor, refuseKinesis(unread, ''))
-  if (protocol === undefined) {
-    return contentTypeOf(headers) === 'application/json'
-      ? inJsonOfOld(body)
-      : inXml(404, 'UnknownOperationException')
+  if (body.length === 0) {
+    const unread = isKinesisOperation(operation)
+      ? 'SerializationException'
+      : 'UnknownOperationException'
+    return refuseIn(protocol ?? inCbor, refuseKinesis(unread, ''))
   }
+  if (protocol === undefined) return inNeither(target, headers, body)
   const given = protocol.parse(body)
   return given === undefined
     ? refuseIn(protocol, refuseKinesis('SerializationException', ''))
     : { operation, protocol, given }
+}
+
+function inNeither(target: string, headers: IncomingHttpHeaders, body: Buffer): Answer {
+  if (contentTypeOf(headers) === 'application/json') return inJsonOfOld(body)
+  return /^[^.]+\.[^.]/.test(target)
+    ? inXml(404, 'UnknownOperationException')
+    : inXml(403, 'AccessDeniedException', undeterminable)
 }
 
 const undeterminable = 'Unable to determine service/operation name to be authorized'

@@ -68,8 +68,17 @@ function lacksInHeader(
   return incomplete([...lacking, ...undated], `Authorization=${authorization}`)
 }
 
-const namesNoService = ({ headers }: WireRequest) =>
-  /Credential=[^/,]*\/\d{8}\/[^/,]*\/\/aws4_request/.test(String(headers['authorization']))
+/** The service that the signature says it is for. */
+const serviceIn = (headers: WireRequest['headers']) =>
+  /Credential=[^/,]*\/\d{8}\/[^/,]*\/([^/,]*)\/aws4_request/.exec(
+    String(headers['authorization']),
+  )?.[1]
+
+const namesNoService = ({ headers }: WireRequest) => serviceIn(headers) === ''
+
+/** Or for none. */
+export const isSignedForKinesis = (headers: WireRequest['headers']): boolean =>
+  ['kinesis', ''].includes(serviceIn(headers) ?? 'none')
 
 const shared: readonly string[] = [
   'MissingAuthenticationTokenException',

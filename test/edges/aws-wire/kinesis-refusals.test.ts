@@ -2,7 +2,7 @@
  * What Kinesis says of requests that are not as they should be, in which order and with which status.
  *
  * Source: kinesalite's tests, recorded from AWS: test/connection.js, and the "validations" and "serializations" of each
- * operation. Where the port has other services to ask (no target, GET), it answers as it always did: malformed.test.ts.
+ * operation. What names no service is Kinesis's when it is signed for it; the rest is answered as it always was: malformed.test.ts.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { amzCbor, json, type KinesisDoor, openKinesisDoor, target } from './kinesis-door.ts'
@@ -32,8 +32,42 @@ const incompleteQuery = (...lacking: string[]) => ({
   message: `${lacking.map((name) => `AWS query-string parameters must include 'X-Amz-${name}'. `).join('')}Re-examine the query-string parameters.`,
 })
 
+const denied =
+  '<AccessDeniedException>\n  <Message>Unable to determine service/operation name to be authorized</Message>\n</AccessDeniedException>\n'
+
 describe('a connection', () => {
   test.each<[string, Parameters<KinesisDoor['ask']>[0], number, string | undefined, unknown]>([
+    ...[
+      ['no target, no body and no signature', {}],
+      ['no target and no body', { service: 'kinesis' }],
+      ['no target, signed for no service', { service: '' }],
+      ['a random target', { headers: { 'x-amz-target': 'Whatever' }, service: 'kinesis' }],
+      ['a random service', { headers: { 'x-amz-target': 'A.ListStreams' }, service: 'kinesis' }],
+      [
+        'another content type and no body',
+        { headers: { 'content-type': `${json}asdf` }, service: 'kinesis' },
+      ],
+    ].map(([what, request]): [string, object, number, string, object] => [
+      String(what),
+      request as object,
+      400,
+      amzCbor,
+      { __type: 'UnknownOperationException' },
+    ]),
+    ...['GET', 'PUT', 'DELETE'].map((method): [string, object, number, undefined, string] => [
+      `${method} without a target`,
+      { method, service: 'kinesis' },
+      403,
+      undefined,
+      denied,
+    ]),
+    [
+      'a body without target and content type',
+      { body: '{}', service: 'kinesis' },
+      403,
+      undefined,
+      denied,
+    ],
     [
       'an empty action and no content type',
       { headers: target(''), service: 'kinesis' },
@@ -132,13 +166,7 @@ describe('a connection', () => {
       undefined,
       '<UnknownOperationException/>\n',
     ],
-    [
-      'another method',
-      { method: 'GET', headers: list },
-      403,
-      undefined,
-      '<AccessDeniedException>\n  <Message>Unable to determine service/operation name to be authorized</Message>\n</AccessDeniedException>\n',
-    ],
+    ['another method', { method: 'GET', headers: list }, 403, undefined, denied],
     [
       'no signature',
       { headers: { 'content-type': `   ${json}   ;whatever`, ...list }, body: '{}' },
@@ -255,5 +283,43 @@ describe('a connection', () => {
       })
       expect([service, told.status]).toEqual([service, 200])
     }
+  })
+})
+
+describe('a web page of another origin', () => {
+  const page = { origin: 'whatever' }
+
+  test('is told that it may ask, and what', async () => {
+    const plain = await door.ask({ method: 'OPTIONS', headers: page })
+    expect([plain.status, plain.raw.length]).toEqual([200, 0])
+    expect(plain.headers).toMatchObject({
+      'access-control-allow-origin': '*',
+      'access-control-max-age': '172800',
+      'content-length': '0',
+    })
+    expect(plain.headers).not.toHaveProperty('x-amz-id-2')
+    expect(plain.headers).not.toHaveProperty('content-type')
+    const asked = await door.ask({
+      method: 'OPTIONS',
+      headers: {
+        ...page,
+        'access-control-request-headers': 'a, b, c',
+        'access-control-request-method': 'd',
+      },
+    })
+    expect(asked.headers).toMatchObject({
+      'access-control-allow-headers': 'a, b, c',
+      'access-control-allow-methods': 'd',
+    })
+  })
+
+  test('may read the answer, which is what anybody gets', async () => {
+    const told = await door.ask({ headers: page, service: 'kinesis' })
+    expect([told.status, told.body]).toEqual([400, { __type: 'UnknownOperationException' }])
+    expect(told.headers).toMatchObject({
+      'access-control-allow-origin': '*',
+      'access-control-expose-headers':
+        'x-amzn-RequestId,x-amzn-ErrorType,x-amz-request-id,x-amz-id-2,x-amzn-ErrorMessage,Date',
+    })
   })
 })
