@@ -199,6 +199,18 @@ describe('a connection', () => {
     await once(stream, 'close')
     expect(stream.rstCode).toBe(8)
   })
+
+  test('that is cut off in the middle of a body has asked for nothing', async () => {
+    const headers = { ':method': 'POST', ':path': '/2015-03-31/functions/f/invocations' }
+    const session = openSession()
+    const stream = session.request(headers, { endStream: false })
+    stream.on('error', () => {})
+    stream.write('{}')
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    session.destroy()
+    expect((await ask(openSession(), { ':path': '/_lambus/health' }))[0]).toBe(200)
+    expect([door.invokes, door.errors]).toEqual([[], []])
+  })
 })
 
 describe('a door that closes', () => {
