@@ -12,7 +12,7 @@ import {
 } from '../machines/mapping.ts'
 import type { StreamRecord } from '../machines/stream.ts'
 import type { Host } from './actor.ts'
-import type { KnownStreams } from './known-streams.ts'
+import type { HeardStreams } from './heard-streams.ts'
 import { sourceState } from './mapping-source.ts'
 
 /** What a control plane hears; it makes AWS's error of a refusal. `uuid`: of the mapping that exists. */
@@ -25,7 +25,7 @@ export type MappingRefusal = {
 
 export type MappingCommandsBinding = {
   mappings: Host<typeof mappingMachine>
-  streams: KnownStreams
+  streams: HeardStreams
   checkpoints: Pick<Checkpoints, 'keys' | 'remove'>
   lastSequence(stream: string): Promise<number>
   /** Begins a new one; whoever asked for it is answered under that name. */

@@ -29,7 +29,7 @@ import type { shardMachine } from '../machines/shard.ts'
 import type { StreamRecord } from '../machines/stream.ts'
 import { type Host, host } from './actor.ts'
 import { removeOrphans } from './checkpoint-orphans.ts'
-import { knownStreams } from './known-streams.ts'
+import { heardStreams } from './heard-streams.ts'
 import { type MappingAnswer, mappingCommands } from './mapping-command.ts'
 import { openMappingReaders } from './mapping-readers.ts'
 import { notFound, sourceState } from './mapping-source.ts'
@@ -95,7 +95,7 @@ const ORPHANS_EVERY_LOOKS = 30
 export function openMappings(binding: MappingsBinding): Mappings {
   const { bus, clock, log, checkpoints } = binding
   const records = writerOf(binding.mappings)
-  const streams = knownStreams(binding.streams)
+  const streams = heardStreams(binding.streams)
   /** Who waits for an answer, by the name that the machine has for it. */
   const askers = new Map<string, Msg>()
   const results = new Map<string, string>()

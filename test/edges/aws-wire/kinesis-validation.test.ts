@@ -179,8 +179,8 @@ test.each<[operation: string, input: object, complaints: string[]]>([
   ],
   [
     'IncreaseStreamRetentionPeriod',
-    { StreamName: 'a', RetentionPeriodHours: 169 },
-    [high(169, 'retentionPeriodHours', 168)],
+    { StreamName: 'a', RetentionPeriodHours: 8_761 },
+    [high(8_761, 'retentionPeriodHours', 8_760)],
   ],
   ['DeleteStream', {}, [notNull('streamName')]],
   ['DescribeStream', {}, [notNull('streamName')]],
