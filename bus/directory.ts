@@ -15,6 +15,11 @@ export type Directory<T> = {
   /** `stale`: a later leader wrote it, and nothing was changed. Throws BusError BUS_STORE_UNAVAILABLE. */
   put(key: string, value: T, epoch: number): Promise<'stored' | 'stale'>
   remove(key: string, epoch: number): Promise<'stored' | 'stale'>
+  /**
+   * Makes an entry one of this epoch's as it is, and gives it: from then on no leader before can change it. Undefined:
+   * there is none. Throws as above.
+   */
+  take(key: string, epoch: number): Promise<T | undefined | 'stale'>
   /** A copy in memory; hears first of everything that there is. */
   watch(options: {
     onChange?: (key: string, value: T | undefined) => void
@@ -63,7 +68,25 @@ export async function openDirectory<T>(bus: Bus, bucket: string): Promise<Direct
     return 'stale'
   }
 
+  const take = async (key: string, epoch: number): Promise<T | undefined | 'stale'> => {
+    for (let round = 0; round < ROUNDS; round++) {
+      const there = await readEntry(bus, bucket, key)
+      if (there === undefined || there.removed) return undefined
+      const { epoch: before, value } = documentOf<T>(there.value)
+      if (before > epoch) return 'stale'
+      if (before === epoch) return value
+      const written = await writeEntry(bus, bucket, key, {
+        value: JSON.stringify({ epoch, value }),
+        expectedRevision: there.revision,
+        write: nuid.next(),
+      })
+      if (written !== 'conflict') return value
+    }
+    return 'stale'
+  }
+
   return {
+    take,
     put: (key, value, epoch) => write(key, epoch, JSON.stringify({ epoch, value })),
     remove: (key, epoch) => write(key, epoch, remove),
     async watch({ onChange, ...options }) {
