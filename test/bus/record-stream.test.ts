@@ -1,3 +1,4 @@
+import { headers } from 'nats'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import type { Bus } from '../../bus/bus.ts'
 import { openBus } from '../../bus/connection.ts'
@@ -102,6 +103,28 @@ test('what was stored while a shard was being closed is never behind what is sai
     expect(stored.length).toBeGreaterThan(0)
     expect(Math.max(...stored)).toBeLessThanOrEqual(reached.lastSequence)
   }
+})
+
+const BATCH_REFUSED = [10174, 10176]
+
+test('records that are written together are all refused when one of their shards is closed meanwhile', async () => {
+  const name = 'batched'
+  await reachRecordStream(bus, wanted({ name, open: [0, 1], step: 2 }), leader(1))
+  const part = async (index: number, sequence: number, isLast = false) => {
+    const head = headers()
+    head.set('Nats-Batch-Id', 'b')
+    head.set('Nats-Batch-Sequence', String(sequence))
+    if (isLast) head.set('Nats-Batch-Commit', '1')
+    const answer = await bus.request(shard(name, 'i1', index), 'data', { headers: head })
+    if (typeof answer === 'string' || answer.data.length === 0) return undefined
+    return answer.json<{ error?: { err_code: number } }>().error?.err_code
+  }
+  await part(0, 1)
+  const split = wanted({ name, open: [1, 2, 3], step: 4 })
+  expect(await reachRecordStream(bus, split, leader(1))).toEqual({ lastSequence: 0 })
+  expect(BATCH_REFUSED).toContain(await part(1, 2, true))
+  expect(await lastSequenceOf(bus, name)).toBe(0)
+  expect((await configOf(name)).allow_atomic).toBe(true)
 })
 
 test('retention is changed without touching the shards', async () => {
