@@ -243,12 +243,14 @@ export function openStreams(binding: StreamsBinding): Streams {
         reconcileEveryMs: binding.reconcileMs,
         clock,
         log,
-        onChange: (key, record) => {
+        onChange: (key, record, epoch) => {
           const name = decodeToken(key)
           if (name === undefined) return
           if (leading === undefined) binding.changed(name, record)
           // Stored late by the leader before, who may have answered for it.
-          else if (record !== undefined) inOrder(name, (under) => adopt(key, under))
+          else if (record !== undefined && epoch < leading.epoch) {
+            inOrder(name, (under) => adopt(key, under))
+          }
         },
       })
     },

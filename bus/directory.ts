@@ -16,13 +16,14 @@ export type Directory<T> = {
   put(key: string, value: T, epoch: number): Promise<'stored' | 'stale'>
   remove(key: string, epoch: number): Promise<'stored' | 'stale'>
   /**
-   * Makes an entry one of this epoch's as it is, and gives it: from then on no leader before can change it. Undefined:
-   * there is none. Throws as above.
+   * Makes an entry of a leader before one of this epoch's, as it is, and gives it: from then on that leader cannot change
+   * it. Undefined: there is none of a leader before. Throws as above.
    */
   take(key: string, epoch: number): Promise<T | undefined | 'stale'>
   /** A copy in memory; hears first of everything that there is. */
   watch(options: {
-    onChange?: (key: string, value: T | undefined) => void
+    /** `epoch`: of who wrote it; 0 for what is gone. */
+    onChange?: (key: string, value: T | undefined, epoch: number) => void
     reconcileEveryMs: number
     clock: Clock
     log: Log
@@ -74,7 +75,7 @@ export async function openDirectory<T>(bus: Bus, bucket: string): Promise<Direct
       if (there === undefined || there.removed) return undefined
       const { epoch: before, value } = documentOf<T>(there.value)
       if (before > epoch) return 'stale'
-      if (before === epoch) return value
+      if (before === epoch) return undefined
       const written = await writeEntry(bus, bucket, key, {
         value: JSON.stringify({ epoch, value }),
         expectedRevision: there.revision,
@@ -97,7 +98,7 @@ export async function openDirectory<T>(bus: Bus, bucket: string): Promise<Direct
         parse: documentOf<T>,
         ...(onChange === undefined
           ? {}
-          : { onChange: (key, document) => onChange(key, document?.value) }),
+          : { onChange: (key, document) => onChange(key, document?.value, document?.epoch ?? 0) }),
       })
       return {
         get: (key) => watched.get(key)?.value.value,

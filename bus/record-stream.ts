@@ -15,9 +15,10 @@
  * JetStream knows no "only if it is still as I saw it" for updates, and a leader that was replaced may wake up in the middle
  * of one. So the configuration says what it is for, in its metadata: the incarnation; the step, which grows with every set
  * of shards that the stream ever has; and the epoch of the leader that wrote it. Every attempt reads it anew before it writes,
- * and writes nothing over a later step, over what a later leader wrote, or when it does not lead any more. What is left is
- * the time between that reading and the writing, a millisecond, in which a process would have to sleep until another one
- * leads; the next change of that stream puts it right.
+ * and writes nothing over a later step, over what a later leader wrote, or when it does not lead any more; and nothing when
+ * more than a quarter of a second has passed since it began to read. To do harm, a late write would have to come after the
+ * step that follows it, and between two steps of a stream, or its end and its next beginning, there is half a second at
+ * least (LAMBUS_STREAM_SETTLE_MS). What is left is a request that the network holds back for so long.
  * A leader that died in the middle left either the old configuration or the new one: the next asks for the same, and finds it
  * done or does it.
  * Source: reference nats.md §3 (one stream for each Kinesis stream); NATS ADR-33 (metadata).
@@ -33,10 +34,10 @@ import {
   type StreamInfo,
 } from '@nats-io/jetstream'
 import { errors, headers, nanos } from 'nats'
-import type { Bus } from './bus.ts'
+import type { Bus, Msg } from './bus.ts'
 import { BusError } from './bus-error.ts'
 import { insist, isUnanswered } from './insist.ts'
-import { recordStream, shard } from './subjects.ts'
+import { recordStream, shard, updateOfStream } from './subjects.ts'
 
 export type RecordStream = {
   /** Of the Kinesis stream. */
@@ -60,7 +61,9 @@ export type Reached = { lastSequence: number } | 'stale'
 const HOUR_MS = 3_600_000
 /** A consumer for each shard, reader and mapping. nats-server 2.15 takes 1000 unless it is told otherwise (nats.md §0.11). */
 const MOST_CONSUMERS = 100_000
-const FENCE_TIMEOUT_MS = 2_000
+const ANSWER_TIMEOUT_MS = 2_000
+/** What was read longer ago is read again before anything is written. Less than between two steps. */
+const FRESH_MS = 250
 
 /**
  * Makes the record stream, or changes it, so that it is as `wanted`; `lastSequence` is how far it was when it had become so:
@@ -73,21 +76,25 @@ export const reachRecordStream = (
 ): Promise<Reached> =>
   insist(bus, `records of ${wanted.name}`, async () => {
     const manager = await bus.jetstreamManager()
-    const found = await find(manager, wanted.name)
+    const seen = await look(manager, wanted.name)
+    const { found } = seen
     if (found !== undefined && isAhead(found, wanted, leading)) return 'stale'
-    if (!leading.isLeading()) return 'stale'
     const isOther = found !== undefined && incarnationOf(found) !== wanted.incarnation
-    // What a deleted stream of that name has left.
-    if (isOther) await drop(manager, wanted.name)
-    if (isOther || found === undefined) await create(manager, wanted, leading)
-    else if (!isAs(found, wanted)) await change(manager, wanted, leading, !closes(found, wanted))
-    await passFence(bus, wanted)
-    const { state, config } = await manager.streams.info(recordStream(wanted.name))
-    if (!config.allow_atomic) {
-      if (!leading.isLeading()) return 'stale'
-      await change(manager, wanted, leading, true)
+    if (isOther || found === undefined || !isAs(found, wanted)) {
+      if (!mayWrite(seen, leading)) return 'stale'
+      // What a deleted stream of that name has left.
+      if (isOther) await drop(manager, wanted.name)
+      if (isOther || found === undefined) await create(manager, wanted, leading)
+      else await change(bus, found, wanted, leading, !closes(found, wanted))
     }
-    return { lastSequence: state.last_seq }
+    await passFence(bus, wanted)
+    const reached = await look(manager, wanted.name)
+    if (reached.found === undefined) throw new errors.TimeoutError()
+    if (reached.found.config.allow_atomic !== true) {
+      if (isAhead(reached.found, wanted, leading) || !mayWrite(reached, leading)) return 'stale'
+      await change(bus, reached.found, wanted, leading, true)
+    }
+    return { lastSequence: reached.found.state.last_seq }
   })
 
 /** Removes the record stream with all that is in it, unless it is that of a stream made later. Throws as above. */
@@ -98,9 +105,9 @@ export const removeRecordStream = (
 ): Promise<'removed' | 'stale'> =>
   insist(bus, `records of ${name}`, async () => {
     const manager = await bus.jetstreamManager()
-    const found = await find(manager, name)
-    if (found === undefined || incarnationOf(found) !== incarnation) return 'removed'
-    if (epochOf(found) > leading.epoch || !leading.isLeading()) return 'stale'
+    const seen = await look(manager, name)
+    if (seen.found === undefined || incarnationOf(seen.found) !== incarnation) return 'removed'
+    if (epochOf(seen.found) > leading.epoch || !mayWrite(seen, leading)) return 'stale'
     await drop(manager, name)
     return 'removed'
   })
@@ -108,9 +115,23 @@ export const removeRecordStream = (
 /** Of the last record that was stored in any shard, also if it has expired; 0: none was. Throws as above. */
 export const lastSequenceOf = (bus: Bus, name: string): Promise<number> =>
   insist(bus, `records of ${name}`, async () => {
-    const found = await find(await bus.jetstreamManager(), name)
+    const { found } = await look(await bus.jetstreamManager(), name)
     return found?.state.last_seq ?? 0
   })
+
+type Seen = { found: StreamInfo | undefined; askedAtMs: number }
+
+async function look(manager: JetStreamManager, name: string): Promise<Seen> {
+  const askedAtMs = performance.now()
+  return { found: await find(manager, name), askedAtMs }
+}
+
+/** Throws what makes `insist` look again when too much time has passed. */
+function mayWrite({ askedAtMs }: Seen, { isLeading }: Leading): boolean {
+  if (!isLeading()) return false
+  if (performance.now() - askedAtMs > FRESH_MS) throw new errors.TimeoutError()
+  return true
+}
 
 // ── What it says of itself ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -176,19 +197,33 @@ const create = (manager: JetStreamManager, wanted: RecordStream, leading: Leadin
     } as Partial<StreamConfig> & Pick<StreamConfig, 'name'>)
     .catch(refused(wanted.name))
 
-const change = (
-  manager: JetStreamManager,
+/** One request, so that nothing comes between what was seen and what is written: the client's own would look once more. */
+async function change(
+  bus: Bus,
+  { config }: StreamInfo,
   wanted: RecordStream,
   leading: Leading,
   mayWriteTogether: boolean,
-) =>
-  manager.streams
-    .update(recordStream(wanted.name), {
-      ...configOf(wanted),
-      metadata: metadataOf(wanted, leading),
-      allow_atomic: mayWriteTogether,
-    })
-    .catch(refused(wanted.name))
+): Promise<void> {
+  const whole = {
+    ...config,
+    ...configOf(wanted),
+    metadata: { ...config.metadata, ...metadataOf(wanted, leading) },
+    allow_atomic: mayWriteTogether,
+  }
+  const subject = updateOfStream(recordStream(wanted.name))
+  const options = { timeoutMs: ANSWER_TIMEOUT_MS }
+  const answer = await bus.request(subject, JSON.stringify(whole), options)
+  if (typeof answer === 'string') throw new errors.TimeoutError()
+  const error = errorIn(answer)
+  if (error === undefined) return
+  // JetStream's own "not now".
+  if (error.code === 503) throw new errors.TimeoutError()
+  throw new BusError('BUS_STREAM_UNFIT', `records of ${wanted.name}: ${error.description}`)
+}
+
+const errorIn = (answer: Msg) =>
+  answer.json<{ error?: { code: number; description: string } }>().error
 
 async function drop(manager: JetStreamManager, name: string): Promise<void> {
   try {
@@ -204,7 +239,7 @@ async function passFence(bus: Bus, { name, incarnation, open }: RecordStream): P
   const head = headers()
   // No stream is ever there, so it is never stored.
   head.set('Nats-Expected-Last-Sequence', String(Number.MAX_SAFE_INTEGER))
-  const answer = await bus.request(subject, '', { headers: head, timeoutMs: FENCE_TIMEOUT_MS })
+  const answer = await bus.request(subject, '', { headers: head, timeoutMs: ANSWER_TIMEOUT_MS })
   if (typeof answer === 'string') throw new errors.TimeoutError()
 }
 

@@ -5,6 +5,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { openStreams, type Streams } from '../../actors/stream.ts'
+import { readEntry } from '../../bus/bucket.ts'
 import type { Bus } from '../../bus/bus.ts'
 import { openBus } from '../../bus/connection.ts'
 import { openDirectory } from '../../bus/directory.ts'
@@ -445,8 +446,8 @@ describe('a leader that wakes up when another one has led', () => {
       first.wake()
       await wait(150)
       one.follow()
-      const directory = await openDirectory<StreamRecord>(bus, streamsBucket)
-      expect(await directory.take(encodeToken(name), epochs)).toEqual(before)
+      const entry = await readEntry(bus, streamsBucket, encodeToken(name))
+      expect(JSON.parse(new TextDecoder().decode(entry?.value)).value).toEqual(before)
       expect(two.get(name)).toEqual(before)
       await expectConsistent(before as StreamRecord)
       await ask({ type: 'delete', name, enforceConsumerDeletion: false })
