@@ -9,7 +9,8 @@ import { leaseMachine } from '../machines/lease.ts'
 import { type Plan, planOf } from '../machines/lease-plan.ts'
 import type { QueueRecord } from '../machines/queue.ts'
 import { type Host, host } from './actor.ts'
-import { type Assignment, laneOfLeaseKey, leaseKey } from './lane.ts'
+import type { Assignment } from './holding.ts'
+import { laneLeases } from './lane.ts'
 
 export type LaneLeases = {
   host: Host<typeof leaseMachine>
@@ -63,7 +64,7 @@ export function openLaneLeases(binding: LaneLeasesBinding): LaneLeases {
         if (epoch !== undefined) await assignments.remove(lane, epoch)
       },
       evict: async ({ revision }, lane) => {
-        if (epoch !== undefined) await leases.evict(leaseKey(lane), revision)
+        if (epoch !== undefined) await leases.evict(laneLeases + lane, revision)
       },
     },
   })
@@ -107,8 +108,8 @@ export function openLaneLeases(binding: LaneLeasesBinding): LaneLeases {
     host: machine,
     async join() {
       watch = await leases.watch((key, holding, revision) => {
-        const lane = laneOfLeaseKey(key)
-        if (lane === undefined) return
+        if (!key.startsWith(laneLeases)) return
+        const lane = key.slice(laneLeases.length)
         if (holding === undefined) holders.delete(lane)
         else holders.set(lane, { poller: holding.value, revision })
         // Also while another leads: when it is dead, its readers may be, too, and to find out takes its time.

@@ -2,12 +2,14 @@
  * Checkpoints: how far a shard is read for a mapping, in the bucket `lambus_checkpoints`, by `<mapping>.<shard>`.
  */
 
-/** What has been done with records of one lane. `to`, `done`: sequences of the record stream. */
+/** What has been done with the records of one lane. Sequences are those of the record stream. */
 export type LaneProgress = {
   /** Every record of the lane up to here is done with. */
   done: number
-  /** Batches that were tried already, or cut in two, in order; the first begins behind `done`. */
+  /** Batches that were tried already, or cut off, in order; the first begins behind `done`. */
   batches?: { to: number; attempts: number }[]
+  /** The tumbling window that is open, and what the function returned for it. */
+  window?: { startMs: number; state: string }
 }
 
 export type Checkpoint = {
@@ -17,6 +19,8 @@ export type Checkpoint = {
   done: number
   /** By lane; a record's lane follows from its partition key and from how many there are. */
   lanes: LaneProgress[]
+  /** How far lanes had come that were cut differently, until all are behind that. */
+  former?: number[][]
   /** The shard is closed and everything in it is done with. */
   hasEnded?: boolean
 }

@@ -1,7 +1,7 @@
 /**
  * The leasing service: says which poller reads which lane, and takes lanes back from the dead. Several may run; one leads.
  */
-import type { Assignment } from '../actors/lane.ts'
+import type { Assignment } from '../actors/holding.ts'
 import { openLeadership } from '../actors/leadership.ts'
 import { openLaneLeases } from '../actors/lease.ts'
 import { watchPeers } from '../actors/peer.ts'
