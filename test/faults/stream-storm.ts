@@ -10,7 +10,8 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { MergeShardsCommand, type Shard, SplitShardCommand } from '@aws-sdk/client-kinesis'
 import type { Checkpoint } from '../../bus/checkpoints.ts'
 import type { CrewRole } from './crew.ts'
-import { active, type StreamCrew, until } from './stream-crew.ts'
+import type { StreamCrew } from './stream-crew.ts'
+import { until } from './stream-user.ts'
 
 /** Who dies at times, beside pollers. */
 export const streamVictims = ['stream-tracker', 'leasing', 'front-end', 'nats-server'] as const
@@ -237,7 +238,7 @@ async function reshard(
       const open = await openShards(crew, stream)
       if (open.length === shards) return true
       await ask(open)
-      await active(crew.kinesis, stream)
+      await crew.settled(stream)
       return false
     },
     { everyMs: 200, forMs: 60_000 },
