@@ -271,7 +271,8 @@ describe('turning off', () => {
 
 test('a mapping that is deleted leaves nothing behind', async () => {
   const leader = await made('u', 's', splitShards)
-  await made('other', 'other')
+  await live.putStream(streamOf('other'))
+  await live.ask(createOf('other', 'other'))
   await live.putCheckpoint('u.0', { epoch: 1, done: 8, lanes: [] })
   await live.putCheckpoint('other.0', { epoch: 1, done: 8, lanes: [] })
   const lease = await live.leases.acquire('shard.u.0', 'p1')
