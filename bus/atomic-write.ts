@@ -4,8 +4,9 @@
  * Only headers: the client's own batch ignores expectations and schedules, and hides why it was refused.
  * Source: NATS ADR-50 (atomic batch publish), ADR-51 (schedules); reference nats.md §0.12, §2.4.
  */
-import { headers, type Msg, nuid } from 'nats'
-import type { Bus } from './bus.ts'
+import { type Msg, nuid } from 'nats'
+import type { Bus, Outcome } from './bus.ts'
+import { sentHeaders } from './sent-headers.ts'
 
 export type NewMessage = {
   subject: string
@@ -25,30 +26,33 @@ export type WriteOutcome = { sequence: number } | { refused: number; why: string
 const ANSWER_TIMEOUT_MS = 2_000
 
 /** Asks once. A single message is an ordinary publish: a batch of one would cost the server four writes instead of one. */
-export async function writeTogether(
+export const writeTogether = async (
   bus: Bus,
   messages: readonly NewMessage[],
-): Promise<WriteOutcome> {
+): Promise<WriteOutcome> => outcomeOf(await sendTogether(bus, messages))
+
+/** The same, with the bare answer. */
+export function sendTogether(bus: Bus, messages: readonly NewMessage[]): Promise<Outcome> {
   const batch = messages.length > 1 ? nuid.next() : undefined
   const last = messages.length - 1
   for (const [index, message] of messages.entries()) {
-    const head = headers()
-    for (const [name, value] of Object.entries(message.headers ?? {})) head.set(name, value)
+    const pairs = Object.entries(message.headers ?? {})
     if (batch !== undefined) {
-      head.set('Nats-Batch-Id', batch)
-      head.set('Nats-Batch-Sequence', String(index + 1))
-      if (index === last) head.set('Nats-Batch-Commit', '1')
+      pairs.push(['Nats-Batch-Id', batch], ['Nats-Batch-Sequence', String(index + 1)])
+      if (index === last) pairs.push(['Nats-Batch-Commit', '1'])
     }
+    const head = sentHeaders(...pairs)
     if (index === last) {
       const options = { headers: head, timeoutMs: ANSWER_TIMEOUT_MS }
-      return outcomeOf(await bus.request(message.subject, message.body, options))
+      return bus.request(message.subject, message.body, options)
     }
     bus.publish(message.subject, message.body, { headers: head })
   }
   throw new Error('nothing to write')
 }
 
-type PublishAnswer = {
+/** JetStream's answer to a publish. */
+export type PublishAnswer = {
   seq?: number
   error?: { code: number; err_code: number; description: string }
 }

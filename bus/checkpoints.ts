@@ -8,12 +8,14 @@ import { insist } from './insist.ts'
 import { ensureBucket } from './streams.ts'
 import { checkpointsBucket, kvEntry, kvStream } from './subjects.ts'
 
-/** What has been done with records of one lane. `to`, `done`: sequences of the record stream. */
+/** What has been done with the records of one lane. Sequences are those of the record stream. */
 export type LaneProgress = {
   /** Every record of the lane up to here is done with. */
   done: number
-  /** Batches that were tried already, or cut in two, in order; the first begins behind `done`. */
+  /** Batches that were tried already, or cut off, in order; the first begins behind `done`. */
   batches?: { to: number; attempts: number }[]
+  /** The tumbling window that is open, and what the function returned for it. */
+  window?: { startMs: number; state: string }
 }
 
 export type Checkpoint = {
@@ -23,6 +25,8 @@ export type Checkpoint = {
   done: number
   /** By lane; a record's lane follows from its partition key and from how many there are. */
   lanes: LaneProgress[]
+  /** How far lanes had come that were cut differently, until all are behind that. */
+  former?: number[][]
   /** The shard is closed and everything in it is done with. */
   hasEnded?: boolean
 }

@@ -62,6 +62,8 @@ export const frontEnd = (id: string, event: string) =>
 export const anyFrontEnd = (id: string) => `lambus.front-end.${token(id)}.*`
 /** Every front end answers with the reservations that it holds: how a new owner of a partition rebuilds its pools. */
 export const heldReservations = 'lambus.front-end.held'
+/** Every front end hears who subscribes to a shard: a consumer has one subscription of each. */
+export const subscribedToShard = 'lambus.front-end.subscribed'
 
 /** `lambus.placement.place`: asks any placement for room for one sandbox. */
 export const place = 'lambus.placement.place'
@@ -244,6 +246,9 @@ export const nextMessages = (stream: string, consumer: string) =>
  */
 export const acknowledgement = (stream: string, consumer: string, delivery: readonly string[]) =>
   `$JS.ACK.${token(stream)}.${token(consumer)}.${delivery.map(token).join('.')}`
+
+/** `$JS.API.DIRECT.GET.<stream>`: asks for stored messages; they come to the reply subject. */
+export const directGet = (stream: string) => `$JS.API.DIRECT.GET.${token(stream)}`
 
 /**
  * `LAMBUS_KINESIS_<stream>`: the records of one Kinesis stream, with a subject for each open shard. What takes a subject away

@@ -6,9 +6,9 @@ import { childMachine } from '../../machines/child.ts'
 import { eventMachine } from '../../machines/event.ts'
 import { flowMachine } from '../../machines/flow.ts'
 import { functionMachine } from '../../machines/function.ts'
+import { holdingMachine } from '../../machines/holding.ts'
 import { intakeMachine } from '../../machines/intake.ts'
 import { invocationMachine } from '../../machines/invocation.ts'
-import { laneMachine } from '../../machines/lane.ts'
 import { leaseMachine } from '../../machines/lease.ts'
 import { mappingMachine } from '../../machines/mapping.ts'
 import { partitionMachine } from '../../machines/partition.ts'
@@ -49,6 +49,10 @@ const fields: Record<string, fc.Arbitrary<unknown>> = {
   memoryMb: fc.constantFrom(128, 256, 512),
   unusedMb: fc.constantFrom(0, 128),
   revision: fc.nat(9),
+  epoch: fc.integer({ min: 1, max: 2 }),
+  lease: fc
+    .integer({ min: 1, max: 2 })
+    .map((epoch) => ({ key: 'k', value: 'p', epoch, revision: epoch, heldUntil: 0, holder: 'h' })),
   isOurs: fc.boolean(),
   byUs: fc.boolean(),
   outcome: fc.constantFrom(
@@ -133,9 +137,9 @@ const inputs: [HostedMachine, unknown][] = [
     },
   ],
   [functionMachine, undefined],
+  [holdingMachine, { ttlMs: 15_000, renewEveryMs: 5_000, askAgainMs: 500, drainForMs: 30_000 }],
   [intakeMachine, { manyPerLook: 2, fewPerLook: 1, ebbForMs: 60, holdForMs: 1_000 }],
   [invocationMachine, { reservationTimeoutMs: 30_000, overdueMs: 1_000, aheadMs: 50 }],
-  [laneMachine, { ttlMs: 15_000, renewEveryMs: 5_000, askAgainMs: 500, drainForMs: 30_000 }],
   [leaseMachine, { moveForMs: 35_000, offerAgainMs: 2_000 }],
   [
     mappingMachine,
