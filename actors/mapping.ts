@@ -48,6 +48,9 @@ export type Mappings = {
   get(uuid: string): MappingRecord | undefined
   /** While this one leads: all mappings, with their shards. */
   overview(): MappingOverview[]
+  /** The same, as they stand in the directories. */
+  records(): MappingRecord[]
+  works(): ShardWork[]
   counts(): MappingCounts
   stop(): void
 }
@@ -392,6 +395,8 @@ export function openMappings(binding: MappingsBinding): Mappings {
     },
     get: recordOf,
     overview,
+    records: all,
+    works: () => [...shards.tracked()].map(({ work }) => work),
     counts: () => ({ ...audit.counts, ...shards.counts }),
     stop() {
       for (const subscription of subscriptions) subscription.stop()

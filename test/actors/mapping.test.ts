@@ -74,6 +74,8 @@ describe('creating', () => {
         },
       ],
     ])
+    expect(leader.mappings.records()).toEqual([live.copies.records.get('u')])
+    expect(leader.mappings.works()).toEqual([live.copies.works.get('u.0')])
     expect(leader.mappings.overview()).toEqual([
       {
         record: live.copies.records.get('u'),
