@@ -6,6 +6,7 @@
  */
 import type { StoredRecord } from '../bus/shard-record.ts'
 import { firstFailed, readBatchResponse, readWindowState } from '../edges/aws/batch-response.ts'
+import type { FilterRecord } from '../edges/aws/filter-pattern.ts'
 import { payloadLimitBytes } from '../edges/aws/invoke.ts'
 import {
   type EventFrame,
@@ -38,6 +39,9 @@ export type CutLimits = {
   windowStartMs: number | undefined
 }
 
+/** What is the same for all records of a shard, and what their sequence numbers are made with. */
+export type ShardFrame = EventFrame & { shard: number; shardCreatedAtMs: number }
+
 /** What a window's members take at most: its state is 1 MB, and its bounds are short. */
 const windowFrame = (limits: CutLimits, state: string): EventWindow | undefined =>
   limits.tumblingWindowMs === 0
@@ -54,7 +58,7 @@ const windowFrame = (limits: CutLimits, state: string): EventWindow | undefined 
 export function cutBatch(
   at: (index: number) => StoredRecord | undefined,
   limits: CutLimits,
-  frame: EventFrame & { shard: number; shardCreatedAtMs: number },
+  frame: ShardFrame,
   state: string,
 ): Cut | 'windowOver' | undefined {
   const first = at(0)
@@ -85,6 +89,37 @@ export function cutBatch(
     isTooLarge: records.length === 1 && bytes > payloadLimitBytes,
   }
 }
+
+/** The sequence of the last record that is too old, of those at the head. */
+export function lastExpired(
+  records: readonly BatchRecord[],
+  maximumRecordAgeMs: number,
+  nowMs: number,
+): number | undefined {
+  if (maximumRecordAgeMs < 0) return undefined
+  const fresh = records.findIndex(({ arrivalMs }) => arrivalMs + maximumRecordAgeMs > nowMs)
+  return fresh === -1 ? records.at(-1)?.sequence : records[fresh - 1]?.sequence
+}
+
+/** What a filter may look at; what costs something to make is made when it does. */
+export const filterRecord = (frame: ShardFrame, record: StoredRecord): FilterRecord => ({
+  data: record.data,
+  partitionKey: record.partitionKey,
+  approximateArrivalTimestamp: record.arrivalMs / 1000,
+  get sequenceNumber() {
+    return eventRecord(record, frame).sequenceNumber
+  },
+  kinesisSchemaVersion: '1.0',
+  eventSource: 'aws:kinesis',
+  eventVersion: '1.0',
+  get eventID() {
+    return `${frame.shardId}:${eventRecord(record, frame).sequenceNumber}`
+  },
+  eventName: 'aws:kinesis:record',
+  invokeIdentityArn: frame.roleArn,
+  awsRegion: frame.place.region,
+  eventSourceARN: frame.streamArn,
+})
 
 export const eventRecord = (
   record: StoredRecord,

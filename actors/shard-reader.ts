@@ -12,8 +12,7 @@ import type { Leases } from '../bus/leases.ts'
 import type { StoredRecord } from '../bus/shard-record.ts'
 import { trackerEnded, trackerResult } from '../bus/subjects.ts'
 import { compileFilters, type FilterRecord } from '../edges/aws/filter-pattern.ts'
-import { type EventFrame, type EventWindow, kinesisEvent } from '../edges/aws/kinesis-event.ts'
-import { kinesisFailure } from '../edges/aws/kinesis-failure.ts'
+import { type EventWindow, kinesisEvent } from '../edges/aws/kinesis-event.ts'
 import type { Place } from '../edges/aws/names.ts'
 import { shardId } from '../edges/aws/shard-id.ts'
 import { stableUuid } from '../edges/stable-uuid.ts'
@@ -36,25 +35,18 @@ import {
   type Reader,
   shardLeases,
 } from './holding.ts'
-import { type BatchRecord, type Cut, cutBatch, eventRecord, judge } from './shard-batch.ts'
+import {
+  type BatchRecord,
+  type Cut,
+  cutBatch,
+  filterRecord,
+  judge,
+  lastExpired,
+  type ShardFrame,
+} from './shard-batch.ts'
+import { count, noCounts, type ShardCounts } from './shard-counts.ts'
+import { type Answered, type Failure, failureOf } from './shard-failure.ts'
 import { openShardReading, type ShardReading } from './shard-reading.ts'
-
-/** Of one shard, since it is held here. */
-export type ShardCounts = {
-  batches: number
-  /** Of all batches, repeated ones too. */
-  recordsTried: number
-  /** That are done with. */
-  records: number
-  retries: number
-  invokeErrors: number
-  throttles: number
-  /** Given up. */
-  discarded: number
-  filtered: number
-  /** Of the last record of the last batch, when it was done with. */
-  iteratorAgeMs: number
-}
 
 export type HeldShard = {
   key: string
@@ -70,16 +62,6 @@ export type ShardReaders = {
   join(): Promise<void>
   held(): IterableIterator<HeldShard>
   stop(): Promise<void>
-}
-
-/** What is given up, on its way to the mapping's destination. */
-export type Failure = {
-  /** The same however often it is told. */
-  id: string
-  functionName: string
-  to: string
-  record: string
-  endedAtMs: number
 }
 
 export type ShardReadersBinding = {
@@ -111,10 +93,12 @@ type LaneInHand = {
   /** Names the attempt that runs: an answer to another one is nobody's. */
   running: string | undefined
   /** Of the last attempt, for whoever is told. */
-  answer: { executedVersion: string; functionError: 'Unhandled' | null } | undefined
+  answer: Answered | undefined
   requestId: string
   /** Of the window that is open, as JSON. */
   state: string
+  /** To the next reader; while its machine runs, that knows better. */
+  left: Omit<LaneProgress, 'done' | 'window'> & { windowStartMs?: number | undefined }
 }
 
 type Held = Reader & {
@@ -122,7 +106,7 @@ type Held = Reader & {
   work: ShardWork
   mapping: MappingRecord
   shard: Shard
-  frame: EventFrame & { shard: number; shardCreatedAtMs: number }
+  frame: ShardFrame
   reading: ShardReading
   lanes: LaneInHand[]
   passes: (record: FilterRecord) => boolean
@@ -168,10 +152,14 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
       },
       remember: (_, instance) => taken(instance).it.reading.remember(),
       tell: async ({ condition, to, invocations }, instance) => {
-        const { it, lane } = taken(instance)
-        const failure = failureOf(it, lane, condition, to, invocations)
-        it.counts.discarded += failure.records
-        await tell(it, failure)
+        const { it, inHand } = taken(instance)
+        const records = inHand.cut?.records.filter(({ sequence }) => sequence <= to) ?? []
+        it.counts.discarded += records.length
+        const endedAtMs = clock.nowMs()
+        const { mapping, frame } = it
+        const { requestId, answer } = inHand
+        const ending = { condition, invocations, requestId, answer, records, endedAtMs }
+        await tell(it, failureOf(place, mapping, frame, ending))
         if (held.get(it.key) === it) readers.send(instance, { type: 'told' })
       },
       forgetWindow: (_, instance) => {
@@ -181,9 +169,10 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
       },
       rest: (_, instance) => seeWhetherThrough(taken(instance).it),
     },
-    ended: (instance) => {
-      const it = held.get(partsOf(instance).key)
-      if (it !== undefined) seeWhetherEmpty(it)
+    ended: (instance, { context }) => {
+      const { it, inHand } = taken(instance)
+      inHand.left = leftBy(context)
+      seeWhetherEmpty(it)
     },
   })
 
@@ -329,46 +318,6 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
 
   // ── What is given up ─────────────────────────────────────────────────────────────────────────────────────────────
 
-  const failureOf = (
-    it: Held,
-    lane: number,
-    condition: 'RetryAttemptsExhausted' | 'RecordAgeExceeded',
-    to: number,
-    invocations: number,
-  ): Failure & { records: number } => {
-    const inHand = it.lanes[lane] as LaneInHand
-    const records = (inHand.cut?.records ?? []).filter(({ sequence }) => sequence <= to)
-    const [first] = records
-    const last = records.at(-1)
-    if (first === undefined || last === undefined) throw new Error(`${it.key}: nothing to tell of`)
-    const { mapping, frame } = it
-    const endedAtMs = clock.nowMs()
-    const record = kinesisFailure({
-      place,
-      functionName: mapping.functionName,
-      requestId: inHand.requestId,
-      condition,
-      invokeCount: invocations,
-      response: inHand.answer,
-      timestampMs: endedAtMs,
-      shardId: frame.shardId,
-      streamArn: mapping.sourceArn,
-      batchSize: records.length,
-      first,
-      last,
-    })
-    const id = stableUuid(`${inHand.requestId}/${condition}/${to}`)
-    const { onFailure = '' } = mapping.settings
-    return {
-      id,
-      functionName: mapping.functionName,
-      to: onFailure,
-      record,
-      endedAtMs,
-      records: records.length,
-    }
-  }
-
   /** As long as it takes: what is given up without anybody being told would be lost. */
   const tell = async (it: Held, failure: Failure): Promise<void> => {
     while (held.get(it.key) === it) {
@@ -444,12 +393,13 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
     })
     if (reading === 'fenced') return 'fenced'
     it.reading = reading
-    it.lanes = reading.left.map(({ window }) => ({
+    it.lanes = reading.left.map(({ batches = [], window }) => ({
       cut: undefined,
       running: undefined,
       answer: undefined,
       requestId: '',
       state: window?.state ?? emptyState,
+      left: { batches, windowStartMs: window?.startMs },
     }))
     return it as Held
   }
@@ -457,9 +407,9 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
   const begin = async (it: Held): Promise<void> => {
     held.set(it.key, it)
     const settings = settingsOf(it.mapping.settings)
-    for (const [lane, { batches = [], window }] of it.reading.left.entries()) {
-      const instance = instanceOf(it.key, lane)
-      readers.start(instance, { settings, batches, windowStartMs: window?.startMs })
+    for (const [lane, { left }] of it.lanes.entries()) {
+      const { batches = [], windowStartMs } = left
+      readers.start(instanceOf(it.key, lane), { settings, batches, windowStartMs })
     }
     await it.reading.read()
     seeWhetherClosed(it)
@@ -468,43 +418,22 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
 
   const leftIn = (it: Held, lane: number): Omit<LaneProgress, 'done'> => {
     const snapshot = readers.snapshot(instanceOf(it.key, lane))
-    if (snapshot === undefined) {
-      const { done: _, ...left } = it.reading?.left[lane] ?? { done: 0 }
-      return left
-    }
-    const { batches, windowStartMs } = leftBy(snapshot.context)
-    const state = it.lanes[lane]?.state ?? emptyState
+    const inHand = it.lanes[lane] as LaneInHand
+    const { batches = [], windowStartMs } = snapshot ? leftBy(snapshot.context) : inHand.left
+    const window =
+      windowStartMs === undefined ? undefined : { startMs: windowStartMs, state: inHand.state }
     return {
       ...(batches.length === 0 ? {} : { batches }),
-      ...(windowStartMs === undefined ? {} : { window: { startMs: windowStartMs, state } }),
+      ...(window === undefined ? {} : { window }),
     }
   }
 
   const passes = (it: Held, record: StoredRecord): boolean => {
     if (it.mapping.settings.filters.length === 0) return true
-    const isSeen = it.passes(filterRecord(it, record))
+    const isSeen = it.passes(filterRecord(it.frame, record))
     if (!isSeen) it.counts.filtered++
     return isSeen
   }
-
-  const filterRecord = ({ frame, mapping }: Held, record: StoredRecord): FilterRecord => ({
-    data: record.data,
-    partitionKey: record.partitionKey,
-    approximateArrivalTimestamp: record.arrivalMs / 1000,
-    get sequenceNumber() {
-      return eventRecord(record, frame).sequenceNumber
-    },
-    kinesisSchemaVersion: '1.0',
-    eventSource: 'aws:kinesis',
-    eventVersion: '1.0',
-    get eventID() {
-      return `${frame.shardId}:${eventRecord(record, frame).sequenceNumber}`
-    },
-    eventName: 'aws:kinesis:record',
-    invokeIdentityArn: frame.roleArn,
-    awsRegion: place.region,
-    eventSourceARN: mapping.sourceArn,
-  })
 
   const lanesOf = (it: Held): string[] => it.lanes.map((_, lane) => instanceOf(it.key, lane))
 
@@ -628,49 +557,8 @@ const windowMembers = (
   isTerminatedEarly,
 })
 
-/** The sequence of the last record that is too old, of those at the head. */
-function lastExpired(
-  records: readonly BatchRecord[],
-  maximumRecordAgeMs: number,
-  nowMs: number,
-): number | undefined {
-  if (maximumRecordAgeMs < 0) return undefined
-  const fresh = records.findIndex(({ arrivalMs }) => arrivalMs + maximumRecordAgeMs > nowMs)
-  return fresh === -1 ? records.at(-1)?.sequence : records[fresh - 1]?.sequence
-}
-
 function answerOf(attempted: Attempted): LaneInHand['answer'] {
   if (attempted === 'unknown' || attempted.answer.statusCode !== 200) return undefined
   const { executedVersion = '$LATEST', functionError } = attempted.answer
   return { executedVersion, functionError: functionError === undefined ? null : 'Unhandled' }
-}
-
-const noCounts = (): ShardCounts => ({
-  batches: 0,
-  recordsTried: 0,
-  records: 0,
-  retries: 0,
-  invokeErrors: 0,
-  throttles: 0,
-  discarded: 0,
-  filtered: 0,
-  iteratorAgeMs: 0,
-})
-
-/** IteratorAge: the age of the last record of a batch when its processing has finished. lambda-semantics.md §5.7. */
-function count(
-  counts: ShardCounts,
-  records: readonly BatchRecord[],
-  { kind }: BatchOutcome,
-  nowMs: number,
-): void {
-  counts.batches++
-  counts.recordsTried += records.length
-  if (kind === 'throttled') counts.throttles++
-  if (kind === 'failed') counts.invokeErrors++
-  if (kind === 'succeeded' || kind === 'overflown') {
-    counts.records += records.length
-    const last = records.at(-1)
-    if (last !== undefined) counts.iteratorAgeMs = Math.max(0, nowMs - last.arrivalMs)
-  } else counts.retries++
 }

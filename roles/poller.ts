@@ -12,7 +12,7 @@ import { openDwell, reportRegularly } from '../actors/poller-report.ts'
 import { openQueueChoice } from '../actors/queue-choice.ts'
 import { openShardReaders } from '../actors/shard-reader.ts'
 import { reportShards } from '../actors/shards-report.ts'
-import { ensureCheckpoints } from '../bus/checkpoint-writer.ts'
+import { openCheckpoints } from '../bus/checkpoints.ts'
 import { openDirectory } from '../bus/directory.ts'
 import { storeEnd } from '../bus/end-writer.ts'
 import { ensureEvents } from '../bus/event-stream.ts'
@@ -102,7 +102,7 @@ export async function startPoller(process: Process): Promise<Role> {
     tellForMs: config.tellForMs,
     deadKeptMs: config.deadKeptMs,
   })
-  await ensureCheckpoints(bus)
+  await openCheckpoints(bus)
   const shards = openShardReaders({
     ...holding,
     place,

@@ -10,6 +10,7 @@ import { holdingMachine } from '../../machines/holding.ts'
 import { intakeMachine } from '../../machines/intake.ts'
 import { invocationMachine } from '../../machines/invocation.ts'
 import { leaseMachine } from '../../machines/lease.ts'
+import { mappingMachine } from '../../machines/mapping.ts'
 import { partitionMachine } from '../../machines/partition.ts'
 import { peerMachine } from '../../machines/peer.ts'
 import { placementMachine } from '../../machines/placement.ts'
@@ -17,6 +18,8 @@ import { poolMachine } from '../../machines/pool.ts'
 import { queueMachine } from '../../machines/queue.ts'
 import { reservationsMachine } from '../../machines/reservations.ts'
 import { sandboxMachine } from '../../machines/sandbox.ts'
+import { shardMachine } from '../../machines/shard.ts'
+import { streamMachine } from '../../machines/stream.ts'
 import { workerMachine } from '../../machines/worker.ts'
 
 /** What the fields of our machines' events are made of: few values, so that they meet. */
@@ -85,6 +88,24 @@ const fields: Record<string, fc.Arbitrary<unknown>> = {
   change: fc.constantFrom({ maximumRetryAttempts: 0 }, { onSuccess: 'arn' }, { onSuccess: '' }),
   recursiveLoop: fc.constantFrom('Allow', 'Terminate'),
   reservedConcurrency: fc.nat(2),
+  isEnabled: fc.option(fc.boolean(), { nil: undefined }),
+  isRead: fc.boolean(),
+  result: fc.constantFrom('OK', 'PROBLEM: Function call failed'),
+  asked: id('a'),
+  ask: fc.constantFrom('i1.1', 'i1.2', 'i1.3'),
+  room: fc.nat(6),
+  shardCount: fc.integer({ min: 1, max: 4 }),
+  mode: fc.constantFrom('PROVISIONED', 'ON_DEMAND'),
+  maxRecordKib: fc.constantFrom(1024, 2048),
+  enforceConsumerDeletion: fc.boolean(),
+  shard: fc.nat(4),
+  adjacent: fc.nat(4),
+  newStartingHashKey: fc.constantFrom('7', String(2n ** 127n), String(2n ** 126n)),
+  target: fc.integer({ min: 1, max: 4 }),
+  hours: fc.constantFrom(23, 24, 48),
+  direction: fc.constantFrom('increase', 'decrease'),
+  consumer: id('c'),
+  lastSequence: fc.nat(9),
 }
 
 /** Any of a machine's events, with all fields that any of ours has: a machine takes those that it knows. */
@@ -135,6 +156,42 @@ const inputs: [HostedMachine, unknown][] = [
   [intakeMachine, { manyPerLook: 2, fewPerLook: 1, ebbForMs: 60, holdForMs: 1_000 }],
   [invocationMachine, { reservationTimeoutMs: 30_000, overdueMs: 1_000, aheadMs: 50 }],
   [leaseMachine, { moveForMs: 35_000, offerAgainMs: 2_000 }],
+  [
+    mappingMachine,
+    {
+      record: {
+        uuid: 'u1',
+        functionName: 'f',
+        functionArn: 'arn:f',
+        sourceArn: 'arn:s',
+        stream: 's',
+        incarnation: 'i1',
+        startingPosition: 'LATEST',
+        startsAfter: 7,
+        settings: {
+          batchSize: 100,
+          batchingWindowMs: 0,
+          parallelizationFactor: 1,
+          bisectsOnError: false,
+          maximumRetryAttempts: -1,
+          maximumRecordAgeMs: -1,
+          tumblingWindowMs: 0,
+          reportsItemFailures: false,
+          filters: [],
+        },
+        state: 'Creating',
+        reason: 'User action',
+        lastResult: 'No records processed',
+        lastModifiedMs: 0,
+        tags: {},
+      },
+      reply: 'here',
+      isRead: false,
+      settleMs: 500,
+      leaveForMs: 60_000,
+      clearAgainMs: 5_000,
+    },
+  ],
   [partitionMachine, { partition: 0, ttlMs: 15_000, renewEveryMs: 5_000, vacancyMs: 1_000 }],
   [peerMachine, { silenceMs: 900, secondLookMs: 300 }],
   [
@@ -179,6 +236,15 @@ const inputs: [HostedMachine, unknown][] = [
   ],
   [reservationsMachine, { askAgainMs: 200, quickMs: 25, cap: undefined }],
   [sandboxMachine, { initTimeoutMs: 10_000, invokeTimeoutMs: 3_000, exitTimeoutMs: 2_000 }],
+  [
+    shardMachine,
+    {
+      work: { mapping: 'u1', stream: 's', incarnation: 'i1', shard: 2, start: { after: 7 } },
+      waitsFor: [0, 1],
+      found: undefined,
+    },
+  ],
+  [streamMachine, { name: 's', record: undefined, nowMs: 0, settleMs: 500, againMs: 1_000 }],
   [workerMachine, { memoryMb: 512, startsAtOnce: 2 }],
 ]
 
