@@ -8,6 +8,9 @@ import type { Lease, Leases, LeaseWatch } from '../bus/leases.ts'
 import { holdingMachine } from '../machines/holding.ts'
 import { type Host, host } from './actor.ts'
 
+/** What the keys of shards' leases begin with; the rest is `<mapping>.<shard>`. */
+export const shardLeases = 'shard.'
+
 /** What the leasing service writes for pollers: who should read something. */
 export type Assignment = { poller: string }
 

@@ -7,6 +7,8 @@ import type { BatchRecord } from './shard-batch.ts'
 export type ShardCounts = {
   /** Attempts, whatever came of them. */
   batches: number
+  /** Of all attempts, repeated ones too. */
+  recordsTried: number
   /** Those that the function was done with. */
   records: number
   retries: number
@@ -22,6 +24,7 @@ export type ShardCounts = {
 
 export const noCounts = (): ShardCounts => ({
   batches: 0,
+  recordsTried: 0,
   records: 0,
   retries: 0,
   invokeErrors: 0,
@@ -38,6 +41,7 @@ export function count(
   nowMs: number,
 ): void {
   counts.batches++
+  counts.recordsTried += records.length
   if (kind === 'throttled') counts.throttles++
   if (kind === 'failed') counts.invokeErrors++
   if (kind !== 'succeeded' && kind !== 'overflown') {

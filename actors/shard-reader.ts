@@ -28,7 +28,13 @@ import {
 import type { Shard, StreamRecord } from '../machines/stream.ts'
 import { type Host, host } from './actor.ts'
 import type { Attempted, Attempts } from './attempt.ts'
-import { type Assignment, type Holdings, openHoldings, type Reader } from './holding.ts'
+import {
+  type Assignment,
+  type Holdings,
+  openHoldings,
+  type Reader,
+  shardLeases,
+} from './holding.ts'
 import {
   type BatchRecord,
   type Cut,
@@ -108,7 +114,6 @@ type Held = Reader & {
   isEnding: boolean
 }
 
-const prefix = 'shard.'
 /** Beside the function's own time: two ways over the bus. */
 const SLACK_MS = 1_000
 const LONGEST_FUNCTION_MS = 900_000
@@ -472,7 +477,7 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
 
   const holdings = openHoldings<Held>({
     ...binding,
-    prefix,
+    prefix: shardLeases,
     open,
     drain(key) {
       const it = held.get(key)

@@ -11,10 +11,9 @@
  * as the disk can, and no batch waits for it.
  */
 import { nuid } from 'nats'
-import { readEntry, writeEntry } from './bucket.ts'
+import { writeEntry } from './bucket.ts'
 import type { Bus } from './bus.ts'
-import type { Checkpoint } from './checkpoints.ts'
-import { ensureBucket } from './streams.ts'
+import { type Checkpoint, readCheckpoint } from './checkpoints.ts'
 import { checkpointsBucket } from './subjects.ts'
 
 export type CheckpointWriter = {
@@ -26,16 +25,8 @@ export type CheckpointWriter = {
   stored(): Promise<'stored' | 'fenced'>
 }
 
-/** Makes sure of the bucket. Throws BusError BUS_STREAM_UNFIT, BUS_STORE_UNAVAILABLE. */
-export const ensureCheckpoints = async (bus: Bus): Promise<void> => {
-  await ensureBucket(bus, checkpointsBucket, { markerTtlMs: MARKER_TTL_MS })
-}
-
-/** A writer that is late for longer than this was not there to begin with. */
-const MARKER_TTL_MS = 3_600_000
 /** Each round somebody else was faster: the reader before, for as long as it has not noticed. */
 const ROUNDS = 20
-const decoder = new TextDecoder()
 
 /**
  * Takes over. `state` gives what is to be stored, each time it is; `lost` is told once when somebody else has taken over.
@@ -98,14 +89,10 @@ async function claim(
   first: Omit<Checkpoint, 'epoch'>,
 ): Promise<{ checkpoint: Checkpoint | undefined; revision: number } | 'fenced'> {
   for (let round = 0; round < ROUNDS; round++) {
-    const there = await readEntry(bus, checkpointsBucket, key)
-    const checkpoint =
-      there === undefined || there.removed
-        ? undefined
-        : (JSON.parse(decoder.decode(there.value)) as Checkpoint)
+    const { checkpoint, revision } = await readCheckpoint(bus, key)
     if (checkpoint !== undefined && checkpoint.epoch > epoch) return 'fenced'
     const document = { ...(checkpoint ?? first), epoch }
-    const written = await put(bus, key, document, there?.revision ?? 0)
+    const written = await put(bus, key, document, revision)
     if (written !== 'conflict') return { checkpoint, revision: written.revision }
   }
   return 'fenced'

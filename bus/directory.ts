@@ -15,6 +15,8 @@ export type Directory<T> = {
   /** `stale`: a later leader wrote it, and nothing was changed. Throws BusError BUS_STORE_UNAVAILABLE. */
   put(key: string, value: T, epoch: number): Promise<'stored' | 'stale'>
   remove(key: string, epoch: number): Promise<'stored' | 'stale'>
+  /** What the bucket's leader says now. Throws BusError BUS_STORE_UNAVAILABLE. */
+  read(key: string): Promise<T | undefined>
   /**
    * Makes an entry of a leader before one of this epoch's, as it is, and gives it: from then on that leader cannot change
    * it. Undefined: there is none of a leader before. Throws as above.
@@ -90,6 +92,10 @@ export async function openDirectory<T>(bus: Bus, bucket: string): Promise<Direct
     take,
     put: (key, value, epoch) => write(key, epoch, JSON.stringify({ epoch, value })),
     remove: (key, epoch) => write(key, epoch, remove),
+    async read(key) {
+      const there = await readEntry(bus, bucket, key)
+      return there === undefined || there.removed ? undefined : documentOf<T>(there.value).value
+    },
     async watch({ onChange, ...options }) {
       const watched = await openWatched<Document<T>>(bus, {
         bucket,

@@ -35,8 +35,8 @@ export type ShardWriter = {
   putMany(address: ShardAddress, records: readonly NewRecord[]): Promise<PutOutcome[]>
 }
 
-/** From here on one write is quicker than as many that are on their way together: measured, 2 as quick, 8 twice. */
-const fewestTogether = 4
+/** One write costs the server as much as 16 single ones (measured: 3 ms for up to 30 records of 256 bytes, 0.2 ms for one). */
+const fewestTogether = 16
 /** nats-server has 50 batches of a stream open, whoever writes them (`max_batch_inflight_per_stream`). */
 const mostBatchesOpen = 8
 const ANSWER_TIMEOUT_MS = 5_000

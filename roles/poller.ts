@@ -11,16 +11,15 @@ import { watchPeers } from '../actors/peer.ts'
 import { openDwell, reportRegularly } from '../actors/poller-report.ts'
 import { openQueueChoice } from '../actors/queue-choice.ts'
 import { openShardReaders } from '../actors/shard-reader.ts'
-import { ensureCheckpoints } from '../bus/checkpoint-writer.ts'
+import { reportShards } from '../actors/shards-report.ts'
+import { openCheckpoints } from '../bus/checkpoints.ts'
 import { openDirectory } from '../bus/directory.ts'
 import { storeEnd } from '../bus/end-writer.ts'
 import { ensureEvents } from '../bus/event-stream.ts'
 import { openFunctions } from '../bus/functions.ts'
-import { openLeases } from '../bus/leases.ts'
 import { sqsDelivery } from '../bus/sqs-delivery.ts'
 import {
   assignmentsBucket,
-  leasesBucket,
   mappingsBucket,
   overflow,
   queuesBucket,
@@ -32,24 +31,15 @@ import type { FunctionRecord } from '../machines/function.ts'
 import type { MappingRecord, ShardWork } from '../machines/mapping.ts'
 import type { QueueRecord } from '../machines/queue.ts'
 import type { StreamRecord } from '../machines/stream.ts'
-import { anyHost, type Process, type Role } from './role.ts'
+import { anyHost, openRoleLeases, type Process, type Role } from './role.ts'
 
 /** Packets of a lane that are in hand at the same time: what a reader keeps in memory, and gives back when it dies. */
 const MOST_PACKETS = 128
 /** Of what the server takes; nats.js knows it from the server's first words. */
 const DEFAULT_MAX_PAYLOAD_BYTES = 1_048_576
 
-export async function startPoller({
-  id,
-  bus,
-  config,
-  clock,
-  log,
-  presence,
-  newId,
-  intake,
-  attemptDoors,
-}: Process): Promise<Role> {
+export async function startPoller(process: Process): Promise<Role> {
+  const { id, bus, config, clock, log, presence, newId, intake, attemptDoors } = process
   await ensureEvents(bus)
   const copying = { reconcileEveryMs: config.reconcileMs, clock, log }
   const functions = await openFunctions<FunctionRecord>(bus)
@@ -73,18 +63,12 @@ export async function startPoller({
   const attempts = openAttempts(bus, { frontEnds: () => frontEnds.ids, here: attemptDoors })
   const dwell = openDwell()
   const place = { region: config.region, account: config.account }
-  const leases = await openLeases<string>(bus, {
-    bucket: leasesBucket,
-    ttlMs: config.leaseTtlMs,
-    clock,
-    log,
-  })
   /** What is held here is held in one way. */
   const holding = {
     bus,
     clock,
     log,
-    leases,
+    leases: await openRoleLeases(process),
     pollerId: id,
     leaseTtlMs: config.leaseTtlMs,
     drainForMs: config.drainTimeoutMs,
@@ -118,7 +102,7 @@ export async function startPoller({
     tellForMs: config.tellForMs,
     deadKeptMs: config.deadKeptMs,
   })
-  await ensureCheckpoints(bus)
+  await openCheckpoints(bus)
   const shards = openShardReaders({
     ...holding,
     place,
@@ -152,6 +136,7 @@ export async function startPoller({
       firstAttempts: dwell.summary(),
     }),
   })
+  const stopReportingShards = reportShards(bus, { clock, pollerId: id, held: shards.held })
   let leaving: Promise<void> | undefined
   const leave = () => {
     leaving ??= Promise.all([lanes.stop(), shards.stop()]).then(() => {})
@@ -174,6 +159,7 @@ export async function startPoller({
     async stop() {
       await leave()
       stopReporting()
+      stopReportingShards()
       attempts.stop()
       frontEnds.stop()
       choice.stop()

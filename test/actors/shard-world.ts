@@ -9,8 +9,7 @@ import type { Failure } from '../../actors/shard-failure.ts'
 import { openShardReaders, type ShardReaders } from '../../actors/shard-reader.ts'
 import { readEntry } from '../../bus/bucket.ts'
 import type { Bus } from '../../bus/bus.ts'
-import { ensureCheckpoints } from '../../bus/checkpoint-writer.ts'
-import type { Checkpoint } from '../../bus/checkpoints.ts'
+import { type Checkpoint, openCheckpoints } from '../../bus/checkpoints.ts'
 import { openDirectory } from '../../bus/directory.ts'
 import { encodeToken } from '../../bus/encoded-token.ts'
 import { openLeases } from '../../bus/leases.ts'
@@ -76,7 +75,7 @@ export async function shardWorld(bus: Bus, handlers: { handle: Handler }) {
   const clock = systemClock
   const log = keptLog()
   await makeRecordStream(bus, { stream, incarnation, open: [0] })
-  await ensureCheckpoints(bus)
+  await openCheckpoints(bus)
   const streams = await openDirectory<StreamRecord>(bus, subjects.streamsBucket)
   const mappings = await openDirectory<MappingRecord>(bus, subjects.mappingsBucket)
   const works = await openDirectory<ShardWork>(bus, subjects.shardsBucket)

@@ -490,6 +490,15 @@ test('front ends, pollers and state managers hear what they say to each other', 
   choice.stop()
 })
 
+test('pollers say which shards they read, and the inspector hears it', async () => {
+  const inspector = await busOf('inspector')
+  const heard = new Promise((tell) => void inspector.subscribe(subjects.anyShardsReport, tell))
+  await inspector.nats.flush()
+  const poller = await busOf('poller')
+  poller.publish(subjects.shardsReport('p1'), '{}')
+  await heard
+})
+
 test('people ask the state manager, and hear topics and event buses', async () => {
   const manager = await busOf('state_manager')
   const people = await busOf('client', 'cli')

@@ -10,6 +10,7 @@ import { holdingMachine } from '../../machines/holding.ts'
 import { intakeMachine } from '../../machines/intake.ts'
 import { invocationMachine } from '../../machines/invocation.ts'
 import { leaseMachine } from '../../machines/lease.ts'
+import { mappingMachine } from '../../machines/mapping.ts'
 import { partitionMachine } from '../../machines/partition.ts'
 import { peerMachine } from '../../machines/peer.ts'
 import { placementMachine } from '../../machines/placement.ts'
@@ -17,6 +18,7 @@ import { poolMachine } from '../../machines/pool.ts'
 import { queueMachine } from '../../machines/queue.ts'
 import { reservationsMachine } from '../../machines/reservations.ts'
 import { sandboxMachine } from '../../machines/sandbox.ts'
+import { shardMachine } from '../../machines/shard.ts'
 import { streamMachine } from '../../machines/stream.ts'
 import { workerMachine } from '../../machines/worker.ts'
 
@@ -86,6 +88,9 @@ const fields: Record<string, fc.Arbitrary<unknown>> = {
   change: fc.constantFrom({ maximumRetryAttempts: 0 }, { onSuccess: 'arn' }, { onSuccess: '' }),
   recursiveLoop: fc.constantFrom('Allow', 'Terminate'),
   reservedConcurrency: fc.nat(2),
+  isEnabled: fc.option(fc.boolean(), { nil: undefined }),
+  isRead: fc.boolean(),
+  result: fc.constantFrom('OK', 'PROBLEM: Function call failed'),
   asked: id('a'),
   ask: fc.constantFrom('i1.1', 'i1.2', 'i1.3'),
   room: fc.nat(6),
@@ -151,6 +156,42 @@ const inputs: [HostedMachine, unknown][] = [
   [intakeMachine, { manyPerLook: 2, fewPerLook: 1, ebbForMs: 60, holdForMs: 1_000 }],
   [invocationMachine, { reservationTimeoutMs: 30_000, overdueMs: 1_000, aheadMs: 50 }],
   [leaseMachine, { moveForMs: 35_000, offerAgainMs: 2_000 }],
+  [
+    mappingMachine,
+    {
+      record: {
+        uuid: 'u1',
+        functionName: 'f',
+        functionArn: 'arn:f',
+        sourceArn: 'arn:s',
+        stream: 's',
+        incarnation: 'i1',
+        startingPosition: 'LATEST',
+        startsAfter: 7,
+        settings: {
+          batchSize: 100,
+          batchingWindowMs: 0,
+          parallelizationFactor: 1,
+          bisectsOnError: false,
+          maximumRetryAttempts: -1,
+          maximumRecordAgeMs: -1,
+          tumblingWindowMs: 0,
+          reportsItemFailures: false,
+          filters: [],
+        },
+        state: 'Creating',
+        reason: 'User action',
+        lastResult: 'No records processed',
+        lastModifiedMs: 0,
+        tags: {},
+      },
+      reply: 'here',
+      isRead: false,
+      settleMs: 500,
+      leaveForMs: 60_000,
+      clearAgainMs: 5_000,
+    },
+  ],
   [partitionMachine, { partition: 0, ttlMs: 15_000, renewEveryMs: 5_000, vacancyMs: 1_000 }],
   [peerMachine, { silenceMs: 900, secondLookMs: 300 }],
   [
@@ -195,6 +236,14 @@ const inputs: [HostedMachine, unknown][] = [
   ],
   [reservationsMachine, { askAgainMs: 200, quickMs: 25, cap: undefined }],
   [sandboxMachine, { initTimeoutMs: 10_000, invokeTimeoutMs: 3_000, exitTimeoutMs: 2_000 }],
+  [
+    shardMachine,
+    {
+      work: { mapping: 'u1', stream: 's', incarnation: 'i1', shard: 2, start: { after: 7 } },
+      waitsFor: [0, 1],
+      found: undefined,
+    },
+  ],
   [streamMachine, { name: 's', record: undefined, nowMs: 0, settleMs: 500, againMs: 1_000 }],
   [workerMachine, { memoryMb: 512, startsAtOnce: 2 }],
 ]

@@ -125,7 +125,6 @@ describe('the operators', () => {
     for (const value of others)
       expect([value, holds({ k: rules }, { k: value })]).toEqual([value, false])
     expect(holds({ k: rules }, {})).toBe(false)
-    expect(holds({ k: rules }, {})).toBe(false)
   })
 
   test('$or: one of the alternatives beside everything else', () => {
@@ -267,7 +266,7 @@ test.each([
 
 // ── Against an evaluator that takes its time ───────────────────────────────────────────────────────────────────────
 
-const keys = ['a', 'b', 'c']
+const keys = ['a', 'b']
 const scalars = fc.constantFrom<Json>('', 'x', 'xy', 'X', 'yx', 0, 1, 2, -1.5, null, true, false)
 const rules = fc.oneof(
   scalars,
@@ -302,7 +301,7 @@ const { pattern: patterns } = fc.letrec<{ pattern: Json; member: Json }>((tie) =
   ),
   member: fc.oneof(
     { depthSize: 'small', withCrossShrink: true },
-    fc.array(rules, { minLength: 1, maxLength: 3 }) as fc.Arbitrary<Json>,
+    fc.array(rules, { minLength: 1, maxLength: 6 }) as fc.Arbitrary<Json>,
     tie('pattern'),
   ),
 }))
@@ -319,13 +318,14 @@ const { data: documents } = fc.letrec<{ data: Json; value: Json }>((tie) => ({
 const isObject = (value: Json | undefined): value is { [key: string]: Json } =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** Every document that comes of choosing one object out of each array of objects; arrays of values stay. */
+/** Every document that comes of choosing one object out of each array; the values in it stay. */
 function choices(value: Json): Json[] {
   if (Array.isArray(value)) {
     const flat = value.flat(9) as Json[]
     const values = flat.filter((one) => !isObject(one))
     const objects = flat.filter(isObject)
-    return [values, ...objects.flatMap(choices)]
+    const chosen = objects.flatMap(choices).map((one) => [...values, one])
+    return chosen.length > 0 ? chosen : [values]
   }
   if (!isObject(value)) return [value]
   let all: { [key: string]: Json }[] = [{}]
@@ -383,10 +383,11 @@ function naively(
         (JSON.stringify(rule) === '{"exists":false}' && !there.includes(path)),
     )
   }
+  const object = Array.isArray(view) ? view.find(isObject) : view
   return Object.entries(pattern as object).every(([key, member]) =>
     key === '$or'
       ? member.some((one: Json) => naively(one, view, there, path))
-      : naively(member, isObject(view) ? view[key] : undefined, there, `${path}/${key}`),
+      : naively(member, isObject(object) ? object[key] : undefined, there, `${path}/${key}`),
   )
 }
 
