@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs'
 import { errors } from 'nats'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
-import { readEntry, remove, writeEntry } from '../../bus/bucket.ts'
+import { writeEntry } from '../../bus/bucket.ts'
 import type { Bus } from '../../bus/bus.ts'
-import { ensureCheckpoints } from '../../bus/checkpoint-writer.ts'
+import { openCheckpoints } from '../../bus/checkpoints.ts'
 import { openBus } from '../../bus/connection.ts'
 import { openDirectory } from '../../bus/directory.ts'
 import { openLeases } from '../../bus/leases.ts'
@@ -146,14 +146,13 @@ test('pollers say how far they are, and stream trackers take away what is left',
   const poller = await busOf('poller')
   const tracker = await busOf('stream_tracker')
   const key = 'mapping.0'
-  await ensureCheckpoints(poller)
-  await ensureCheckpoints(tracker)
-  const write = (bus: Bus, value: string | typeof remove, expectedRevision: number) =>
-    writeEntry(bus, subjects.checkpointsBucket, key, { value, expectedRevision, write: 'w' })
-  const written = await write(poller, '{}', 0)
-  if (written === 'conflict') throw new Error('conflict')
-  expect((await readEntry(tracker, subjects.checkpointsBucket, key))?.revision).toBe(1)
-  expect(await write(tracker, remove, written.revision)).not.toBe('conflict')
+  await openCheckpoints(poller)
+  const checkpoints = await openCheckpoints(tracker)
+  const entry = { value: '{"epoch":1,"done":0,"lanes":[]}', expectedRevision: 0, write: 'w' }
+  expect(await writeEntry(poller, subjects.checkpointsBucket, key, entry)).not.toBe('conflict')
+  expect(await checkpoints.keys('mapping')).toEqual([key])
+  await checkpoints.remove([key])
+  expect(await checkpoints.read(key)).toBeUndefined()
 })
 
 test('front ends, control planes and pollers speak to the stream tracker, people to front ends', async () => {
@@ -192,10 +191,10 @@ test('front ends, control planes and pollers speak to the stream tracker, people
   await frontEnd.nats.flush()
   expect(typeof (await people.request(subjects.kinesis('orders.new'), '{}'))).toBe('object')
   const told = new Promise((tell) =>
-    frontEnd.subscribe('lambus.front-end.subscribed', (message) => tell(message)),
+    frontEnd.subscribe(subjects.subscribedToShard, (message) => tell(message)),
   )
   await frontEnd.nats.flush()
-  frontEnd.publish('lambus.front-end.subscribed', '{}')
+  frontEnd.publish(subjects.subscribedToShard, '{}')
   await told
 })
 
