@@ -69,6 +69,7 @@ export function openSubscription(
   // Each tail has a number; whatever belongs to an earlier one is ignored.
   let tails = 0
   let gathering: unknown
+  let nextAtBeat = from
 
   const record = (): StreamRecord | undefined => {
     const now = streams.get(stream.name)
@@ -153,6 +154,10 @@ export function openSubscription(
     })
   }
   const listenSoon = () => void clock.setTimer(listenNow, PAUSE_MS)
+  const listenAnew = (): void => {
+    deafen()
+    listenNow()
+  }
 
   const deafen = (): void => {
     tails++
@@ -190,9 +195,29 @@ export function openSubscription(
       })
   }
 
+  /**
+   * A consumer in the memory of a server that is gone says nothing any more: what is there and was not heard of in a whole beat
+   * is asked for anew.
+   */
+  const lookForMissed = (): void => {
+    const isQuiet = next === nextAtBeat
+    nextAtBeat = next
+    if (isDone || isPaused || tail === undefined || !isQuiet) return
+    const mine = tails
+    const address = { stream: stream.name, incarnation: stream.incarnation, shard: shard.index }
+    binding.reader.read(address, { from: next, most: 1, mostBytes: 1 }).then(
+      ({ records }) => {
+        if (records.length > 0 && mine === tails && next === nextAtBeat) listenAnew()
+      },
+      // Looked for again with the next beat.
+      () => {},
+    )
+  }
+
   const beat = (): void => {
     beating = clock.setTimer(beat, BEAT_MS)
     lookForEnd()
+    lookForMissed()
     if (!isPaused && clock.monotonicMs() - toldAtMs >= BEAT_MS) event(goOn())
   }
 
@@ -201,6 +226,7 @@ export function openSubscription(
     isDone = true
     deafen()
     forget()
+    forgetReconnects()
     for (const timer of [gathering, beating, ending]) clock.clearTimer(timer)
     last()
   }
@@ -220,6 +246,8 @@ export function openSubscription(
     if (!isThere) return fail(noSuchConsumer(consumer.name, stream.name, place))
     lookForEnd()
   })
+  // What was lost with the link, or with the server's memory, is not said by anybody.
+  const forgetReconnects = bus.onReconnect(listenAnew)
   let beating = clock.setTimer(beat, BEAT_MS)
   const ending = clock.setTimer(end, LASTS_MS)
   listenNow()
