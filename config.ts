@@ -233,6 +233,18 @@ export const knobs = {
     [10, 21_600_000],
     'the same: up to 5 minutes',
   ),
+  recordBackOffMs: number(
+    'LAMBUS_RECORD_BACK_OFF_MS',
+    500,
+    [1, 3_600_000],
+    'a batch of records that failed is tried again after that, then twice as long each time; AWS documents no figure, 500 ms makes the eight attempts in 60 s that were recorded',
+  ),
+  recordLongestBackOffMs: number(
+    'LAMBUS_RECORD_LONGEST_BACK_OFF_MS',
+    60_000,
+    [1, 3_600_000],
+    'and not longer than this: AWS documents no figure; a shard whose function works again goes on within a minute',
+  ),
   tellForMs: number(
     'LAMBUS_TELL_FOR_MS',
     86_400_000,

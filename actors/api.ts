@@ -24,12 +24,16 @@ import {
   unknownOperation,
 } from '../edges/aws/operations.ts'
 import type { FunctionAnswer, FunctionRecord } from '../machines/function.ts'
+import type { MappingCommand } from '../machines/mapping.ts'
 import { concurrencyOperations } from './api-concurrency.ts'
 import { eventInvokeOperations } from './api-event-invoke.ts'
 import { functionOperations } from './api-functions.ts'
+import { mappingOperations } from './api-mappings.ts'
 import { recursionOperations } from './api-recursion.ts'
 import { tagOperations } from './api-tags.ts'
 import type { FunctionCommand } from './function.ts'
+import type { MappingAnswer } from './mapping-call.ts'
+import type { MappingCopies } from './mapping-copies.ts'
 import { respondRefused } from './nats-door.ts'
 
 /** What the operations work with. */
@@ -41,6 +45,9 @@ export type ApiBinding = Place & {
   code: Code
   /** Whether there is an SQS queue of that name. */
   queueExists(name: string): Promise<boolean>
+  mappings: MappingCopies['mappings']
+  streams: MappingCopies['streams']
+  changeMapping(command: MappingCommand): Promise<MappingAnswer | 'nobody' | 'timeout'>
   accountConcurrency: number
   clock: Clock
   newId: () => string
@@ -67,6 +74,7 @@ export function serveApi(bus: Bus, binding: ApiBinding): Api {
     ...eventInvokeOperations(binding),
     ...recursionOperations(binding),
     ...concurrencyOperations(binding),
+    ...mappingOperations(binding),
   }
 
   const perform = async (operation: string, message: Msg): Promise<Told | Refusal> => {

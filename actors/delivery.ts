@@ -13,7 +13,6 @@
  * The trace goes along, with the invocation that ended counted in it: so a loop through a queue or a destination is found.
  * Source: lambda-semantics.md §4.4, §4.5, §4.6; DESIGN §3 for the subjects.
  */
-import { createHash } from 'node:crypto'
 import {
   type Announcement,
   announce,
@@ -35,6 +34,7 @@ import * as lineage from '../edges/aws/lineage.ts'
 import { functionArn, type Place } from '../edges/aws/names.ts'
 import { snsNotification } from '../edges/aws/sns-notification.ts'
 import { makeTraceId } from '../edges/aws/trace-id.ts'
+import { stableUuid } from '../edges/stable-uuid.ts'
 
 export type DeliveryBinding = {
   bus: Bus
@@ -106,14 +106,22 @@ function letterOf(
   if (telling === undefined) throw new Error(`of event ${event.id} there is nothing to tell`)
   const end = eventEnd(place, functionName, event, telling)
   const traceId = event.traceId ?? makeTraceId(event.id, event.acceptedAtMs)
-  const said =
-    as === 'dead letter' ? deadLetter(end) : { body: destinationRecord(end), attributes: {} }
   return {
-    ...said,
-    id: `${event.id}:${as}:${telling.endedAtMs}`.replace(' ', '-'),
+    ...said(as, event, end),
+    // A record is told once, however often somebody came to the same end.
+    id: as === 'record' ? event.id : `${event.id}:${as}:${telling.endedAtMs}`.replace(' ', '-'),
     end,
     traceId: lineage.next(traceId, functionArn(place, functionName)),
   }
+}
+
+function said(
+  as: Recipient['as'],
+  event: StoredEvent,
+  end: EventEnd,
+): { body: Uint8Array; attributes: MessageAttributes } {
+  if (as === 'dead letter') return deadLetter(end)
+  return { body: as === 'record' ? event.payload : destinationRecord(end), attributes: {} }
 }
 
 function hand(
@@ -156,7 +164,7 @@ async function putIntoQueue(
 
 const notification = ({ id, body, attributes, end }: Letter, topicArn: string) =>
   snsNotification({
-    messageId: uuidOf(id),
+    messageId: stableUuid(id),
     topicArn,
     message: body,
     timestampMs: end.timestampMs,
@@ -165,7 +173,7 @@ const notification = ({ id, body, attributes, end }: Letter, topicArn: string) =
 
 const envelope = ({ id, body, end }: Letter, busArn: string) =>
   eventBridgeEnvelope({
-    id: uuidOf(id),
+    id: stableUuid(id),
     busArn,
     functionArn: end.functionArn,
     condition: end.condition,
@@ -206,19 +214,4 @@ async function invoke(
   return error === undefined
     ? 'delivered'
     : { undeliverable: error.refused, mayPass: error.passing }
-}
-
-/** The same for the same text. Source: RFC 9562, §5.8: version 8, with a hash of one's own choice. */
-function uuidOf(text: string): string {
-  const bytes = createHash('sha256').update(text).digest().subarray(0, 16)
-  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x80
-  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80
-  const hex = bytes.toString('hex')
-  return [
-    hex.slice(0, 8),
-    hex.slice(8, 12),
-    hex.slice(12, 16),
-    hex.slice(16, 20),
-    hex.slice(20),
-  ].join('-')
 }

@@ -50,9 +50,10 @@ function statusOf(
   startedAtMs: number,
 ): ProcessStatus {
   const { user, system } = process.cpuUsage()
-  const machines = Object.fromEntries(
-    hosts().map(({ machine, size, counts }) => [machine.id, { instances: size, ...counts }]),
-  )
+  const machines: Record<string, MachineStatus> = {}
+  for (const { machine, size, counts } of hosts()) {
+    machines[machine.id] = sumOf(machines[machine.id], { instances: size, ...counts })
+  }
   return {
     id,
     roles,
@@ -65,3 +66,15 @@ function statusOf(
     ...more(),
   }
 }
+
+/** A process may have several hosts of one machine: of lanes and of shards, say. */
+const sumOf = (one: MachineStatus | undefined, other: MachineStatus): MachineStatus =>
+  one === undefined
+    ? other
+    : {
+        instances: one.instances + other.instances,
+        steps: one.steps + other.steps,
+        deadLetters: one.deadLetters + other.deadLetters,
+        malformed: one.malformed + other.malformed,
+        failures: one.failures + other.failures,
+      }

@@ -11,6 +11,8 @@ export type Delivered = {
   count: number
   /** Messages of the stream still to be delivered after this one. */
   pending: number
+  /** When the server stored it; milliseconds since the epoch, by its clock. */
+  storedAtMs: number
 }
 
 /**
@@ -24,6 +26,7 @@ export function readDelivered(message: Msg): Delivered {
     sequence: Number(parts[5 + shift]),
     count: Number(parts[6 + shift]),
     pending: Number(parts[8 + shift]),
+    storedAtMs: Math.floor(Number(parts[7 + shift]) / 1e6),
   }
 }
 

@@ -15,6 +15,8 @@ export type Directory<T> = {
   /** `stale`: a later leader wrote it, and nothing was changed. Throws BusError BUS_STORE_UNAVAILABLE. */
   put(key: string, value: T, epoch: number): Promise<'stored' | 'stale'>
   remove(key: string, epoch: number): Promise<'stored' | 'stale'>
+  /** What the bucket's leader says now. Throws BusError BUS_STORE_UNAVAILABLE. */
+  read(key: string): Promise<T | undefined>
   /** A copy in memory; hears first of everything that there is. */
   watch(options: {
     onChange?: (key: string, value: T | undefined) => void
@@ -66,6 +68,10 @@ export async function openDirectory<T>(bus: Bus, bucket: string): Promise<Direct
   return {
     put: (key, value, epoch) => write(key, epoch, JSON.stringify({ epoch, value })),
     remove: (key, epoch) => write(key, epoch, remove),
+    async read(key) {
+      const there = await readEntry(bus, bucket, key)
+      return there === undefined || there.removed ? undefined : documentOf<T>(there.value).value
+    },
     async watch({ onChange, ...options }) {
       const watched = await openWatched<Document<T>>(bus, {
         bucket,

@@ -22,8 +22,13 @@ export type Telling = {
   condition: string
   /** Milliseconds since the epoch: when it ended. */
   endedAtMs: number
-  to: { as: 'destination' | 'dead letter'; arn: string }[]
+  /** As a `record` the payload itself is told, as it is: that of records of a stream which are given up. */
+  to: { as: 'destination' | 'dead letter' | 'record'; arn: string }[]
 }
+
+/** It never was an event that a function was invoked with: its payload is what is to be told. */
+export const isRecord = ({ telling }: Pick<StoredEvent, 'telling'>): boolean =>
+  telling?.to.some(({ as }) => as === 'record') === true
 
 export type StoredEvent = {
   /** Its request id: the same from its acceptance to its end. */

@@ -18,6 +18,7 @@ import {
   bytesOf,
   decodePacket,
   encodePacket,
+  isRecord,
   mostBytesInPacket,
   mostEventsInPacket,
   type StoredEvent,
@@ -26,7 +27,15 @@ import { readPage } from './event-shelf.ts'
 import { countsOf } from './event-stream.ts'
 import type { LaneOfQueue } from './event-writer.ts'
 import { insist } from './insist.ts'
-import { anyDead, deadOf, deadWith, eventPacket, eventStream, tokens } from './subjects.ts'
+import {
+  anyDead,
+  deadOf,
+  deadWith,
+  endPacket,
+  eventPacket,
+  eventStream,
+  tokens,
+} from './subjects.ts'
 
 export type Redrive = {
   /**
@@ -169,13 +178,19 @@ function packetsOf(
   const packets: NewMessage[] = []
   const close = (functionName: string, events: readonly StoredEvent[]) => {
     const { queue, lane } = choose(functionName, events.length)
-    const subject = eventPacket(queue, lane, functionName, events.length)
+    const address = events.some(isRecord) ? endPacket : eventPacket
+    const subject = address(queue, lane, functionName, events.length)
     packets.push({ subject, body: encodePacket(events) })
   }
   const all = dead.flatMap(({ functionName, events }) =>
     events.map((event) => ({ functionName, again: fresh(event, nowMs) })),
   )
   for (const { functionName, again } of all) {
+    // What is only told goes another way.
+    if (isRecord(again)) {
+      close(functionName, [again])
+      continue
+    }
     const packet = open.get(functionName) ?? { events: [], bytes: 0 }
     const isFull =
       packet.events.length >= mostEventsInPacket ||
@@ -189,6 +204,9 @@ function packetsOf(
 }
 
 function fresh(event: StoredEvent, nowMs: number): StoredEvent {
+  if (event.telling !== undefined && isRecord(event)) {
+    return { ...event, putOff: 0, telling: { ...event.telling, endedAtMs: nowMs } }
+  }
   const { last: _last, telling: _telling, response: _response, ...rest } = event
   return { ...rest, acceptedAtMs: nowMs, attempts: 0, putOff: 0 }
 }

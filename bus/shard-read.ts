@@ -10,8 +10,7 @@ import { createInbox, errors, type Msg } from 'nats'
 import type { Bus } from './bus.ts'
 import { inboxPrefix } from './delivered.ts'
 import { insist } from './insist.ts'
-import { readRecord, type StoredRecord } from './shard-record.ts'
-import type { ShardAddress } from './shard-write.ts'
+import { readRecord, type ShardAddress, type StoredRecord } from './shard-record.ts'
 import { directGet, recordStream, shard as shardSubject } from './subjects.ts'
 
 /** `pending`: how many there are behind the last of these. */

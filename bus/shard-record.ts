@@ -4,6 +4,9 @@
  */
 import type { Msg, MsgHdrs } from 'nats'
 
+/** Of which stream of that name, and which of its shards. */
+export type ShardAddress = { stream: string; incarnation: string; shard: number }
+
 export type NewRecord = {
   partitionKey: string
   /** Milliseconds since the epoch; stands in its sequence number, so it is decided before it is stored. */

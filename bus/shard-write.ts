@@ -11,10 +11,8 @@ import type { Msg } from 'nats'
 import { type NewMessage, type PublishAnswer, sendTogether } from './atomic-write.ts'
 import type { Bus, Outcome } from './bus.ts'
 import { sentHeaders } from './sent-headers.ts'
-import { type NewRecord, recordHeaders } from './shard-record.ts'
+import { type NewRecord, recordHeaders, type ShardAddress } from './shard-record.ts'
 import { recordStream, shard as shardSubject } from './subjects.ts'
-
-export type ShardAddress = { stream: string; incarnation: string; shard: number }
 
 /**
  * `closed`: nothing was stored, the shard takes nothing (any more, or at this moment: it has no leader). `unanswered`: nobody

@@ -5,12 +5,12 @@ import { type Command, Option } from 'commander'
 import type { EventLine, EventsAnswer, RedriveAnswer } from '../actors/event-desk.ts'
 import type { EventState } from '../bus/event-shelf.ts'
 import * as subjects from '../bus/subjects.ts'
+import { type Ask, withAnswers } from './asking.ts'
 import { asJson, asTable, asText, type FoundEvent } from './event-lines.ts'
 import { plainName } from './function-name.ts'
 import { type CommonOptions, wholeNumber } from './options.ts'
 import { print, printJson, remark } from './output.ts'
 import { openProgress, type Progress } from './progress.ts'
-import { type Ask, withStateManager } from './state-manager.ts'
 
 type ListOptions = CommonOptions & { function?: string; state?: EventState; limit: number }
 type RedriveOptions = CommonOptions & { function?: string; all?: boolean }
@@ -43,7 +43,9 @@ function registerList(events: Command): void {
     .option('--limit <n>', 'at most so many', wholeNumber(1, MOST_LISTED), 100)
   command.action(async () => {
     const options = command.optsWithGlobals<ListOptions>()
-    const { lines, isMore } = await withStateManager(options, (ask) => list(ask, options))
+    const { lines, isMore } = await withAnswers(options, 'state manager', (ask) =>
+      list(ask, options),
+    )
     if (options.json === true) return printJson({ events: lines })
     if (lines.length === 0) return remark('There are no such events.')
     print(asTable(lines, Date.now()))
@@ -80,9 +82,9 @@ function registerShow(events: Command): void {
   command.action(async (requestId: string) => {
     const options = command.optsWithGlobals<CommonOptions>()
     const progress = openProgress({ json: options.json === true })
-    const found = await withStateManager(options, (ask) => find(ask, requestId, progress)).finally(
-      () => progress.clear(),
-    )
+    const found = await withAnswers(options, 'state manager', (ask) =>
+      find(ask, requestId, progress),
+    ).finally(() => progress.clear())
     if (options.json === true) printJson(asJson(found))
     else print(asText(found, Date.now()))
   })
@@ -130,7 +132,7 @@ function registerRedrive(events: Command): void {
       })
     }
     const progress = openProgress({ json: options.json === true })
-    const done = await withStateManager(options, (ask) =>
+    const done = await withAnswers(options, 'state manager', (ask) =>
       requestIds.length > 0
         ? redriveThese(ask, requestIds, progress)
         : redriveAll(ask, all === true ? { all } : ofFunction(name), progress),

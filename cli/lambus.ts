@@ -26,6 +26,7 @@ const groups: Record<string, Record<string, () => Promise<CommandFile>>> = {
     ps: () => import('./ps.ts'),
     queues: () => import('./queues.ts'),
     events: () => import('./events.ts'),
+    streams: () => import('./streams.ts'),
     doctor: () => import('./doctor.ts'),
     env: () => import('./env.ts'),
     machines: () => import('./machines.ts'),

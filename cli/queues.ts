@@ -4,9 +4,9 @@
  */
 import type { Command } from 'commander'
 import * as subjects from '../bus/subjects.ts'
+import { withAnswers } from './asking.ts'
 import type { CommonOptions } from './options.ts'
 import { elapsed, print, printJson, remark, table } from './output.ts'
-import { withStateManager } from './state-manager.ts'
 
 /** What the state manager answers on `lambus.queues`. What it does not know is absent or null. */
 export type QueuesAnswer = { queues: Queue[] }
@@ -42,7 +42,7 @@ export function register(program: Command): void {
     .description('Shows the queues of asynchronous events: a row per queue and function.')
   command.action(async () => {
     const options = command.optsWithGlobals<CommonOptions>()
-    const { queues } = await withStateManager(options, async (ask) =>
+    const { queues } = await withAnswers(options, 'state manager', async (ask) =>
       (await ask(subjects.queues, undefined, ANSWER_MS)).json<QueuesAnswer>(),
     )
     if (options.json === true) return printJson({ queues })

@@ -30,6 +30,8 @@ export function readBody(
     if (bytes > patienceBytes) request.destroy()
   })
   request.on('end', () => {
+    // Over HTTP/2 the end comes too when the client breaks off.
+    if (request.aborted) return
     if (bytes > limitBytes) hear('too large')
     else hear(chunks.length > 1 ? Buffer.concat(chunks, bytes) : (chunks[0] ?? nothing))
   })

@@ -2,11 +2,12 @@
  * The HTTP door: AWS's wire protocol on one side, plain values on the other.
  *
  *     request ─▶ Invoke? ─▶ body ─▶ signature ─────────────────▶ door.invoke
- *           └──▶ Fastify ─▶ body ─▶ signature ─▶ operation ─▶ door.operate
- *                                          └──▶ of SQS ────▶ door.sqs
+ *           ├──▶ Kinesis? ─▶ body ─▶ signature ─▶ shape ───────▶ door.kinesis
+ *           └──▶ Fastify ─▶ body ─▶ signature ─▶ operation ────▶ door.operate
+ *                                          └──▶ of SQS ───────▶ door.sqs
  *
- * It knows what a request means and what an answer looks like; it decides nothing about functions. Invoke has a short way
- * of its own; what else comes in is answered here whatever it is, and nothing that comes in ends the process.
+ * It knows what a request means and what an answer looks like; it decides nothing about functions. Invoke and Kinesis have a
+ * short way of their own, and all may come over HTTP/2 as well as over HTTP/1.1; what else comes in is answered here whatever it is, and nothing that comes in ends the process.
  */
 import { createServer, type RequestListener, type ServerResponse } from 'node:http'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
@@ -32,8 +33,10 @@ import { type Body, readBody } from './http-body.ts'
 import { type Exchanges, exchangesOf } from './http-exchange.ts'
 import { hangUp, limitOf, refusalFor, tooLarge } from './http-failures.ts'
 import { invokeServer } from './http-invoke-server.ts'
+import { type CallKinesis, kinesisServer } from './http-kinesis.ts'
 import { fillLocation, readOperationInput, refuseStored, storeCodeOf } from './http-operations.ts'
 import { answerSqs, type CallSqs } from './http-sqs.ts'
+import { hearHttp2Too } from './http2-beside.ts'
 
 /** An answer of the control plane; `errorType` is there when it is a refusal. */
 export type ApiAnswer = {
@@ -53,6 +56,8 @@ export type HttpDoor = {
   code(sha256Hex: string): Promise<Uint8Array | undefined>
   /** Absent: SQS is one of the other APIs that are not here. */
   sqs?: CallSqs
+  /** Absent: neither is Kinesis. */
+  kinesis?: CallKinesis
 }
 
 export type HttpDoorOptions = {
@@ -83,6 +88,7 @@ export async function openHttpDoor(
   const verify = signatureVerifier({ credentials, region, now: () => clock.nowMs() })
   const exchanges = exchangesOf({ log, isOpen: () => app.server.listening })
   const takeInvoke = invokeServer({ invoke: door.invoke, verify, clock, newId, exchanges })
+  const kinesis = door.kinesis && kinesisServer({ call: door.kinesis, verify, newId, exchanges })
   const requestTimeout = options.requestTimeoutMs ?? requestTimeoutMs
   // At creation: Node derives from the first how long the headers may take, and never times out if that is longer.
   const timeouts = {
@@ -95,17 +101,22 @@ export async function openHttpDoor(
     request: FastifyRequest,
     reply: FastifyReply,
   ) => answerFailure(error, request, reply, options)
+  let http2: ReturnType<typeof hearHttp2Too> | undefined
   const app = fastify({
     logger: false,
     exposeHeadRoutes: false,
     serverFactory: (others) => {
       const hear: RequestListener = (request, response) => {
         // Fastify knows how to refuse while it closes.
-        if (!server.listening || !takeInvoke(request, response)) others(request, response)
+        const isTaken =
+          server.listening &&
+          (takeInvoke(request, response) || kinesis?.take(request, response) === true)
+        if (!isTaken) others(request, response)
       }
       const server = createServer(timeouts, hear)
       // What a client expects beside 100-continue is not ours to fulfil; Node would refuse in words that are not AWS's.
       server.on('checkExpectation', hear)
+      http2 = hearHttp2Too(server, hear, timeouts)
       return server
     },
     frameworkErrors: fail,
@@ -125,7 +136,13 @@ export async function openHttpDoor(
 
   const url = await listen(app, options)
   log.debug({ url }, 'the HTTP door is open')
-  return { url, close: () => app.close() }
+  const close = (): Promise<void> => {
+    const closed = app.close()
+    kinesis?.close()
+    http2?.close()
+    return closed
+  }
+  return { url, close }
 }
 
 async function listen(app: FastifyInstance, { host, port }: HttpDoorOptions): Promise<string> {

@@ -18,7 +18,8 @@ export type Exchange = {
 /** Neither throws. */
 export type Exchanges = {
   answer(exchange: Exchange, answer: Answer): void
-  fail(exchange: Exchange, error: unknown): void
+  /** `told`: what the service says of its own failures. */
+  fail(exchange: Exchange, error: unknown, told?: Answer): void
 }
 
 /** `isOpen` says whether a client may ask again on the same connection. */
@@ -39,13 +40,13 @@ export function exchangesOf({ log, isOpen }: { log: Log; isOpen: () => boolean }
   }
   return {
     answer,
-    fail(exchange, error) {
+    fail(exchange, error, told = refused(internalFailure())) {
       const { requestId } = exchange
       log.error(
         { requestId, err: error, code: 'HTTP_DOOR_FAILED' },
         'a request could not be served',
       )
-      answer(exchange, refused(internalFailure()))
+      answer(exchange, told)
     },
   }
 }

@@ -36,6 +36,12 @@ const inQuery: Partial<
     Marker: { member: 'Marker', kind: 'text' },
     MaxItems: { member: 'MaxItems', kind: 'integer' },
   },
+  ListEventSourceMappings: {
+    EventSourceArn: { member: 'EventSourceArn', kind: 'text' },
+    FunctionName: { member: 'FunctionName', kind: 'text' },
+    Marker: { member: 'Marker', kind: 'text' },
+    MaxItems: { member: 'MaxItems', kind: 'integer' },
+  },
   UntagResource: { tagKeys: { member: 'TagKeys', kind: 'list' } },
 }
 
@@ -48,6 +54,8 @@ const withBody = new Set<ApiOperation>([
   'UpdateFunctionEventInvokeConfig',
   'PutFunctionRecursionConfig',
   'PutFunctionConcurrency',
+  'CreateEventSourceMapping',
+  'UpdateEventSourceMapping',
 ])
 
 /** The input as JSON; what the path says wins over the body. */

@@ -1,12 +1,12 @@
 /**
- * Lease: one lane of a queue, as the leading leasing service sees it: who should read it, and who does.
+ * Lease: a lane of a queue or a shard of a mapping, as the leading leasing service sees it: who should read it, and who does.
  *
  *     unassigned ──assign──▶ offered ──held──▶ held ──assign other──▶ moving ──held──▶ held
  *          ▲                    │                │                       │
  *          └────────────────────┴── its poller is gone: evicted ─────────┘
  *
  * An offer is an entry that pollers watch; the lease is what a poller takes for itself. The two may differ for a while, when
- * a lane moves. A lease of the dead is evicted at the revision that was seen, so that a renewal in between saves it.
+ * it moves. A lease of the dead is evicted at the revision that was seen, so that a renewal in between saves it.
  */
 import { assign, setup } from 'xstate'
 import { effect, withEffects } from './effect.ts'
@@ -21,7 +21,7 @@ export type LeaseEvent =
   | { type: 'vacant' }
   /** A poller is dead, hung or gone home. */
   | { type: 'gone'; poller: string }
-  /** There is no such lane any more. */
+  /** There is nothing to read any more. */
   | { type: 'retire' }
 
 type Context = LeaseInput & {
@@ -161,7 +161,7 @@ const machine = base
         },
         after: { moveFor: { target: 'moving', reenter: true, actions: 'evictHolder' } },
       },
-      retired: { type: 'final', description: 'The lane is no more.' },
+      retired: { type: 'final', description: 'There is nothing to read any more.' },
     },
     options: { maxIterations: 1000 },
   })

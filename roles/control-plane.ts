@@ -3,6 +3,8 @@
  */
 import { serveApi } from '../actors/api.ts'
 import { openFunctionActors } from '../actors/function.ts'
+import { askTracker } from '../actors/mapping-call.ts'
+import { openMappingCopies } from '../actors/mapping-copies.ts'
 import { openActorStore } from '../bus/actor-store.ts'
 import { readEntry } from '../bus/bucket.ts'
 import { openCode } from '../bus/code.ts'
@@ -25,6 +27,11 @@ export async function startControlPlane({
   const registry = await functions.watch({ reconcileEveryMs: config.reconcileMs, clock, log })
   const code = await openCode(bus)
   await ensureBucket(bus, sqsBucket)
+  const copies = await openMappingCopies(bus, {
+    reconcileEveryMs: config.reconcileMs,
+    clock,
+    log,
+  })
   const actors = openFunctionActors({
     bus,
     store: await openActorStore(bus),
@@ -42,6 +49,9 @@ export async function startControlPlane({
     command: actors.command,
     code,
     queueExists: async (name) => (await readEntry(bus, sqsBucket, name))?.removed === false,
+    mappings: copies.mappings,
+    streams: copies.streams,
+    changeMapping: (command) => askTracker({ bus, clock }, command),
     region: config.region,
     account: config.account,
     accountConcurrency: config.accountConcurrency,
@@ -59,6 +69,7 @@ export async function startControlPlane({
       await api.stop()
       await actors.stop()
       registry.stop()
+      copies.stop()
     },
   }
 }

@@ -1,15 +1,22 @@
 /**
- * The leasing service: says which poller reads which lane, and takes lanes back from the dead. Several may run; one leads.
+ * The leasing service: says which poller reads which lane of a queue and which shard of a mapping, and takes them back from
+ * the dead. Several may run; one leads.
  */
-import type { Assignment } from '../actors/lane.ts'
+import { type Assignment, shardLeases } from '../actors/holding.ts'
+import { laneLeases, partsOfLane } from '../actors/lane.ts'
 import { openLeadership } from '../actors/leadership.ts'
-import { openLaneLeases } from '../actors/lease.ts'
+import { type Leasing, openLeasing } from '../actors/lease.ts'
 import { watchPeers } from '../actors/peer.ts'
 import { openDirectory } from '../bus/directory.ts'
-import { openLeases } from '../bus/leases.ts'
-import { assignmentsBucket, leasesBucket, queuesBucket } from '../bus/subjects.ts'
+import {
+  assignmentsBucket,
+  queuesBucket,
+  shardAssignmentsBucket,
+  shardsBucket,
+} from '../bus/subjects.ts'
+import type { ShardWork } from '../machines/mapping.ts'
 import type { QueueRecord } from '../machines/queue.ts'
-import { anyHost, type Process, type Role } from './role.ts'
+import { anyHost, openRoleLeases, type Process, type Role } from './role.ts'
 
 /**
  * Two beats missing, and a poller is asked whether it is there: its lanes should be read by another in less than 2 s, and
@@ -19,31 +26,36 @@ const BEATS_MISSED = 2
 /** A reader that drains has this much longer than it gives itself. */
 const MOVE_SLACK_MS = 5_000
 
-export async function startLeasing({
-  id,
-  bus,
-  config,
-  clock,
-  log,
-  presence,
-}: Process): Promise<Role> {
+export async function startLeasing(process: Process): Promise<Role> {
+  const { id, bus, config, clock, log, presence } = process
   const joinedAtMs = clock.monotonicMs()
-  const leases = await openLeases<string>(bus, {
-    bucket: leasesBucket,
-    ttlMs: config.leaseTtlMs,
-    clock,
-    log,
-  })
-  const laneLeases = openLaneLeases({
+  const leases = await openRoleLeases(process)
+  const ofAnyKind = {
     clock,
     log,
     leases,
-    queues: await openDirectory<QueueRecord>(bus, queuesBucket),
-    assignments: await openDirectory<Assignment>(bus, assignmentsBucket),
-    suspect: (pollerId) => pollers.expect(pollerId),
+    suspect: (pollerId: string) => pollers.expect(pollerId),
     reconcileMs: config.reconcileMs,
     moveForMs: config.drainTimeoutMs + MOVE_SLACK_MS,
+  }
+  const lanes = openLeasing<QueueRecord>({
+    ...ofAnyKind,
+    prefix: laneLeases,
+    entries: await openDirectory(bus, queuesBucket),
+    keysOf: (queue, record) =>
+      Array.from({ length: record.lanes }, (_, lane) => `${queue}.${lane}`),
+    assignments: await openDirectory<Assignment>(bus, assignmentsBucket),
+    groupOf: (lane) => partsOfLane(lane).queue,
   })
+  const shards = openLeasing<ShardWork>({
+    ...ofAnyKind,
+    prefix: shardLeases,
+    entries: await openDirectory(bus, shardsBucket),
+    keysOf: (shard, { state }) => (state === 'open' ? [shard] : []),
+    assignments: await openDirectory<Assignment>(bus, shardAssignmentsBucket),
+    besides: lanes.loads,
+  })
+  const kinds: Leasing[] = [lanes, shards]
   const leadership = openLeadership({
     bus,
     clock,
@@ -60,17 +72,23 @@ export async function startLeasing({
       if (untilHeardMs > 0) {
         await new Promise<void>((resolve) => clock.setTimer(resolve, untilHeardMs))
       }
-      laneLeases.lead(epoch)
+      for (const kind of kinds) kind.lead(epoch)
     },
-    follow: laneLeases.follow,
+    follow: () => {
+      for (const kind of kinds) kind.follow()
+    },
   })
   const watching = { presence, clock, log, silenceMs: config.silenceMs, beatMs: config.beatMs }
   const pollers = watchPeers({
     ...watching,
     role: 'poller',
     silenceMs: Math.min(config.silenceMs, BEATS_MISSED * config.beatMs),
-    appeared: () => laneLeases.pollersAre(pollers.ids),
-    gone: laneLeases.pollerGone,
+    appeared: () => {
+      for (const kind of kinds) kind.pollersAre(pollers.ids)
+    },
+    gone: (pollerId) => {
+      for (const kind of kinds) kind.pollerGone(pollerId)
+    },
   })
   const others = watchPeers({
     ...watching,
@@ -81,17 +99,32 @@ export async function startLeasing({
       leadership.gone(other)
     },
   })
-  await laneLeases.join()
+  for (const kind of kinds) await kind.join()
   await leadership.join()
   return {
-    hosts: [anyHost(leadership.host), anyHost(laneLeases.host)],
-    status: () => ({ leads: leadership.isLeading, leases: laneLeases.overview() }),
+    hosts: [anyHost(leadership.host), ...kinds.map(({ host }) => anyHost(host))],
+    status: () => ({
+      leads: leadership.isLeading,
+      leases: lanes.overview(),
+      shards: tallyOf(shards.overview()),
+    }),
     ready: leadership.settled,
     async stop() {
       pollers.stop()
       others.stop()
       await leadership.stop()
-      laneLeases.stop()
+      for (const kind of kinds) kind.stop()
     },
   }
+}
+
+/** There may be thousands: how many, by how their leases stand and by who reads them. */
+function tallyOf(leases: ReturnType<Leasing['overview']>): Record<string, Record<string, number>> {
+  const states: Record<string, number> = {}
+  const readers: Record<string, number> = {}
+  for (const { state, poller } of leases) {
+    states[state] = (states[state] ?? 0) + 1
+    if (poller !== undefined) readers[poller] = (readers[poller] ?? 0) + 1
+  }
+  return { states, readers }
 }

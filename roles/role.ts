@@ -7,7 +7,9 @@ import type { AttemptDoor } from '../actors/attempt-door.ts'
 import type { Intake } from '../actors/intake.ts'
 import type { HostedMachine } from '../actors/step.ts'
 import type { Bus, Clock, Log } from '../bus/bus.ts'
+import { type Leases, openLeases } from '../bus/leases.ts'
 import type { Presence } from '../bus/presence.ts'
+import { leasesBucket } from '../bus/subjects.ts'
 import type { Config } from '../config.ts'
 
 export type Process = {
@@ -40,6 +42,10 @@ export type Role = {
   drain?(): Promise<void>
   stop(): Promise<void>
 }
+
+/** The leases of everything that is owned, read or led: the same for all roles. */
+export const openRoleLeases = ({ bus, config, clock, log }: Process): Promise<Leases<string>> =>
+  openLeases<string>(bus, { bucket: leasesBucket, ttlMs: config.leaseTtlMs, clock, log })
 
 /** A host of one machine, where any will do. */
 export const anyHost = (host: unknown): Host<HostedMachine> => host as Host<HostedMachine>

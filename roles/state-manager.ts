@@ -10,23 +10,15 @@ import { openQueueChoice } from '../actors/queue-choice.ts'
 import { openDirectory } from '../bus/directory.ts'
 import { ensureEvents } from '../bus/event-stream.ts'
 import { openFunctions } from '../bus/functions.ts'
-import { openLeases } from '../bus/leases.ts'
-import { leasesBucket, queuesBucket } from '../bus/subjects.ts'
+import { queuesBucket } from '../bus/subjects.ts'
 import type { FunctionRecord } from '../machines/function.ts'
 import type { QueueRecord } from '../machines/queue.ts'
-import { anyHost, type Process, type Role } from './role.ts'
+import { anyHost, openRoleLeases, type Process, type Role } from './role.ts'
 
 const LOOK_EVERY_MS = 1_000
 
-export async function startStateManager({
-  id,
-  bus,
-  config,
-  clock,
-  log,
-  presence,
-  newId,
-}: Process): Promise<Role> {
+export async function startStateManager(process: Process): Promise<Role> {
+  const { id, bus, config, clock, log, presence, newId } = process
   await ensureEvents(bus)
   const functions = await openFunctions<FunctionRecord>(bus)
   const registry = await functions.watch({ reconcileEveryMs: config.reconcileMs, clock, log })
@@ -48,12 +40,7 @@ export async function startStateManager({
     bus,
     clock,
     log,
-    leases: await openLeases<string>(bus, {
-      bucket: leasesBucket,
-      ttlMs: config.leaseTtlMs,
-      clock,
-      log,
-    }),
+    leases: await openRoleLeases(process),
     office: 'state-manager',
     id,
     leaseTtlMs: config.leaseTtlMs,

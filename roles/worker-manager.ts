@@ -5,19 +5,11 @@ import { openPartitions } from '../actors/partition.ts'
 import { watchPeers } from '../actors/peer.ts'
 import { openPools } from '../actors/pool.ts'
 import { openFunctions } from '../bus/functions.ts'
-import { openLeases } from '../bus/leases.ts'
-import { leasesBucket } from '../bus/subjects.ts'
 import type { FunctionRecord } from '../machines/function.ts'
-import { anyHost, type Process, type Role } from './role.ts'
+import { anyHost, openRoleLeases, type Process, type Role } from './role.ts'
 
-export async function startWorkerManager({
-  id,
-  bus,
-  config,
-  clock,
-  log,
-  presence,
-}: Process): Promise<Role> {
+export async function startWorkerManager(process: Process): Promise<Role> {
+  const { id, bus, config, clock, log, presence } = process
   const functions = await openFunctions<FunctionRecord>(bus)
   const pools = openPools({
     bus,
@@ -49,12 +41,7 @@ export async function startWorkerManager({
     bus,
     clock,
     log,
-    leases: await openLeases<string>(bus, {
-      bucket: leasesBucket,
-      ttlMs: config.leaseTtlMs,
-      clock,
-      log,
-    }),
+    leases: await openRoleLeases(process),
     pools,
     managerId: id,
     partitions: config.partitions,

@@ -26,6 +26,8 @@ export type Shape =
   | Text
   | { kind: 'integer'; atLeast?: number; atMost?: number }
   | { kind: 'boolean' }
+  /** Seconds since the epoch. */
+  | { kind: 'timestamp' }
   | ({ kind: 'list'; of: Shape } & Length)
   /** `isSecret`: its values are not repeated in complaints. */
   | { kind: 'map'; key: Text; value: Text; isSecret?: boolean }
@@ -68,6 +70,9 @@ function complaintsOf(shape: Shape, value: unknown, at: string): string[] {
       return ofInteger(shape, expectInteger(value), at)
     case 'boolean':
       expectType('boolean', value)
+      return []
+    case 'timestamp':
+      expectNumber(value)
       return []
     case 'list':
       return ofList(shape, expectList(value), at)
@@ -123,6 +128,11 @@ function ofInteger(
 
 function ofList(shape: Extract<Shape, { kind: 'list' }>, list: unknown[], at: string): string[] {
   const complaints = ofLength(shape, list.length, list, at)
+  // Members of structures are named one by one: `filters.1.member.pattern`.
+  if (shape.of.kind === 'structure') {
+    const each = list.map((one, index) => complaintsOf(shape.of, one, `${at}.${index + 1}.member`))
+    return [...complaints, ...each.flat()]
+  }
   const isBad = list.some((one) => one === null || complaintsOf(shape.of, one, at).length > 0)
   if (isBad && shape.of.kind === 'string') {
     const rules = [...rulesOf(shape.of), 'Member must not be null']
@@ -189,6 +199,11 @@ function expectType(type: 'string' | 'boolean', value: unknown): unknown {
 function expectInteger(value: unknown): number {
   if (typeof value === 'number' && Number.isInteger(value)) return value
   throw new WrongType(misplaced(value, 'an Integer'))
+}
+
+function expectNumber(value: unknown): number {
+  if (typeof value === 'number') return value
+  throw new WrongType(misplaced(value, 'a Date'))
 }
 
 function expectList(value: unknown): unknown[] {

@@ -27,13 +27,19 @@ export const awsErrors = {
     404,
     'Message',
     'User',
-    'No function of that name here, or nothing is set for it.',
+    'No function or mapping of that name here, or nothing is set for it.',
   ),
   ResourceConflictException: said(
     409,
     'message',
     'User',
-    'The function exists already, or an update of it is in progress.',
+    'The function or the mapping exists already, or an update of it is in progress.',
+  ),
+  ResourceInUseException: said(
+    400,
+    'Message',
+    'User',
+    'The event source mapping is changing already.',
   ),
   PreconditionFailedException: said(
     412,

@@ -92,7 +92,7 @@ const settings = {
 } satisfies Record<string, Shape>
 
 // As AWS echoes it: test_lambda_eventinvokeconfig_exceptions, put_destination_invalid_arn_pattern.
-const destination = structure({
+export const destinationShape = structure({
   Destination: text({
     atMostLong: 350,
     pattern: String.raw`$|kafka://([^.]([a-zA-Z0-9\-_.]{0,248}))|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12})?:(.*)`,
@@ -105,7 +105,7 @@ const eventInvoke = structure(
     Qualifier: text(),
     MaximumRetryAttempts: { kind: 'integer', atLeast: 0, atMost: 2 },
     MaximumEventAgeInSeconds: { kind: 'integer', atLeast: 60, atMost: 21_600 },
-    DestinationConfig: structure({ OnSuccess: destination, OnFailure: destination }),
+    DestinationConfig: structure({ OnSuccess: destinationShape, OnFailure: destinationShape }),
   },
   ['FunctionName'],
 )

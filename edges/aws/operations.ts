@@ -143,6 +143,11 @@ export const built = {
   PutFunctionConcurrency: 200,
   GetFunctionConcurrency: 200,
   DeleteFunctionConcurrency: 204,
+  CreateEventSourceMapping: 202,
+  GetEventSourceMapping: 200,
+  ListEventSourceMappings: 200,
+  UpdateEventSourceMapping: 202,
+  DeleteEventSourceMapping: 202,
 } as const satisfies Partial<Record<Operation, number>>
 
 export type BuiltOperation = keyof typeof built

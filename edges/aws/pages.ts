@@ -11,13 +11,17 @@ const mostItems = 50
 
 export type Page<T> = { items: T[]; nextMarker: string | undefined }
 
-/** The page of `all` that a request asks for, in the order of their keys. `isKey`: what a marker may hold. */
+/**
+ * The page of `all` that a request asks for, in the order of their keys. `isKey`: what a marker may hold. `most`: how many
+ * are in an answer at most, default 50.
+ */
 export function pageOf<T>(
   operation: string,
   input: Input,
   all: readonly T[],
   keyOf: (item: T) => string,
   isKey: (text: string) => boolean,
+  most = mostItems,
 ): Page<T> | Refusal {
   const given = input['Marker'] ? String(input['Marker']) : undefined
   const marker = given === undefined ? '' : Buffer.from(given, 'base64').toString()
@@ -27,7 +31,7 @@ export function pageOf<T>(
   const after = all
     .filter((item) => keyOf(item) > marker)
     .sort((one, other) => (keyOf(one) < keyOf(other) ? -1 : 1))
-  const items = after.slice(0, Math.min(Number(input['MaxItems'] ?? mostItems), mostItems))
+  const items = after.slice(0, Math.min(Number(input['MaxItems'] ?? most), most))
   const last = items.at(-1)
   return {
     items,

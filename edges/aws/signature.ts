@@ -43,7 +43,7 @@ export function signatureVerifier(options: {
     if ('body' in claim) return claim
     const objection = checkScope(claim, { ...options, service }) ?? checkDate(claim, options.now())
     if (objection !== undefined) return objection
-    if (!claim.signedHeaders.includes('host')) {
+    if (!claim.signedHeaders.some((name) => name === 'host' || name === ':authority')) {
       return unproven("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
     }
     const text = canonical(request, claim)

@@ -90,6 +90,10 @@ const refused: Record<string, Setting> = {
     isDefault: (arn: string) => arn === '',
     not: 'encrypt with customer managed keys (SourceKMSKeyArn)',
   },
+  MetricsConfig: {
+    isDefault: ({ Metrics }: { Metrics?: [] | null }) => !Metrics?.length,
+    not: 'count the events of single mappings (MetricsConfig)',
+  },
 }
 
 /**

@@ -7,6 +7,8 @@ import { zipSync } from 'fflate'
 import { type Api, serveApi } from '../../actors/api.ts'
 import { operate } from '../../actors/api-call.ts'
 import { openFunctionActors } from '../../actors/function.ts'
+import { askTracker } from '../../actors/mapping-call.ts'
+import { openMappingCopies } from '../../actors/mapping-copies.ts'
 import { storePackage } from '../../actors/package-store.ts'
 import { openActorStore } from '../../bus/actor-store.ts'
 import { readEntry, writeEntry } from '../../bus/bucket.ts'
@@ -66,6 +68,11 @@ export async function startControlPlane(): Promise<ControlPlane> {
   const registry = await functions.watch({ reconcileEveryMs: 60_000, clock: systemClock, log })
   const code = await openCode(bus)
   await ensureBucket(bus, sqsBucket)
+  const copies = await openMappingCopies(bus, {
+    reconcileEveryMs: 60_000,
+    clock: systemClock,
+    log,
+  })
   let stored = 0
   const counted: typeof code = {
     ...code,
@@ -91,6 +98,9 @@ export async function startControlPlane(): Promise<ControlPlane> {
     command: actors.command,
     code: counted,
     queueExists: async (name) => (await readEntry(bus, sqsBucket, name))?.removed === false,
+    mappings: copies.mappings,
+    streams: copies.streams,
+    changeMapping: (command) => askTracker({ bus, clock: systemClock }, command),
     ...place,
     accountConcurrency: 1000,
     clock: systemClock,
@@ -142,6 +152,7 @@ export async function startControlPlane(): Promise<ControlPlane> {
       await api.stop()
       await actors.stop()
       registry.stop()
+      copies.stop()
       await bus.close()
       await server.stop()
     },

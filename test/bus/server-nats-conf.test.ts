@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { connect, errors } from 'nats'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { openDelivery } from '../../actors/delivery.ts'
-import type { Assignment } from '../../actors/lane.ts'
+import type { Assignment } from '../../actors/holding.ts'
 import { openQueueChoice } from '../../actors/queue-choice.ts'
 import { openActorStore } from '../../bus/actor-store.ts'
 import { readEntry } from '../../bus/bucket.ts'
@@ -477,6 +477,15 @@ test('front ends, pollers and state managers hear what they say to each other', 
   })
   expect(choice.choose('f', 1)).toEqual({ queue: 'shared-0', lane: 0 })
   choice.stop()
+})
+
+test('pollers say which shards they read, and the inspector hears it', async () => {
+  const inspector = await busOf('inspector')
+  const heard = new Promise((tell) => void inspector.subscribe(subjects.anyShardsReport, tell))
+  await inspector.nats.flush()
+  const poller = await busOf('poller')
+  poller.publish(subjects.shardsReport('p1'), '{}')
+  await heard
 })
 
 test('people ask the state manager, and hear topics and event buses', async () => {

@@ -6,10 +6,11 @@ import { childMachine } from '../../machines/child.ts'
 import { eventMachine } from '../../machines/event.ts'
 import { flowMachine } from '../../machines/flow.ts'
 import { functionMachine } from '../../machines/function.ts'
+import { holdingMachine } from '../../machines/holding.ts'
 import { intakeMachine } from '../../machines/intake.ts'
 import { invocationMachine } from '../../machines/invocation.ts'
-import { laneMachine } from '../../machines/lane.ts'
 import { leaseMachine } from '../../machines/lease.ts'
+import { mappingMachine } from '../../machines/mapping.ts'
 import { partitionMachine } from '../../machines/partition.ts'
 import { peerMachine } from '../../machines/peer.ts'
 import { placementMachine } from '../../machines/placement.ts'
@@ -17,6 +18,7 @@ import { poolMachine } from '../../machines/pool.ts'
 import { queueMachine } from '../../machines/queue.ts'
 import { reservationsMachine } from '../../machines/reservations.ts'
 import { sandboxMachine } from '../../machines/sandbox.ts'
+import { shardMachine } from '../../machines/shard.ts'
 import { workerMachine } from '../../machines/worker.ts'
 
 /** What the fields of our machines' events are made of: few values, so that they meet. */
@@ -47,6 +49,10 @@ const fields: Record<string, fc.Arbitrary<unknown>> = {
   memoryMb: fc.constantFrom(128, 256, 512),
   unusedMb: fc.constantFrom(0, 128),
   revision: fc.nat(9),
+  epoch: fc.integer({ min: 1, max: 2 }),
+  lease: fc
+    .integer({ min: 1, max: 2 })
+    .map((epoch) => ({ key: 'k', value: 'p', epoch, revision: epoch, heldUntil: 0, holder: 'h' })),
   isOurs: fc.boolean(),
   byUs: fc.boolean(),
   outcome: fc.constantFrom(
@@ -81,6 +87,10 @@ const fields: Record<string, fc.Arbitrary<unknown>> = {
   change: fc.constantFrom({ maximumRetryAttempts: 0 }, { onSuccess: 'arn' }, { onSuccess: '' }),
   recursiveLoop: fc.constantFrom('Allow', 'Terminate'),
   reservedConcurrency: fc.nat(2),
+  isEnabled: fc.option(fc.boolean(), { nil: undefined }),
+  isRead: fc.boolean(),
+  result: fc.constantFrom('OK', 'PROBLEM: Function call failed'),
+  shard: fc.nat(2),
 }
 
 /** Any of a machine's events, with all fields that any of ours has: a machine takes those that it knows. */
@@ -127,10 +137,46 @@ const inputs: [HostedMachine, unknown][] = [
     },
   ],
   [functionMachine, undefined],
+  [holdingMachine, { ttlMs: 15_000, renewEveryMs: 5_000, askAgainMs: 500, drainForMs: 30_000 }],
   [intakeMachine, { manyPerLook: 2, fewPerLook: 1, ebbForMs: 60, holdForMs: 1_000 }],
   [invocationMachine, { reservationTimeoutMs: 30_000, overdueMs: 1_000, aheadMs: 50 }],
-  [laneMachine, { ttlMs: 15_000, renewEveryMs: 5_000, askAgainMs: 500, drainForMs: 30_000 }],
   [leaseMachine, { moveForMs: 35_000, offerAgainMs: 2_000 }],
+  [
+    mappingMachine,
+    {
+      record: {
+        uuid: 'u1',
+        functionName: 'f',
+        functionArn: 'arn:f',
+        sourceArn: 'arn:s',
+        stream: 's',
+        incarnation: 'i1',
+        startingPosition: 'LATEST',
+        startsAfter: 7,
+        settings: {
+          batchSize: 100,
+          batchingWindowMs: 0,
+          parallelizationFactor: 1,
+          bisectsOnError: false,
+          maximumRetryAttempts: -1,
+          maximumRecordAgeMs: -1,
+          tumblingWindowMs: 0,
+          reportsItemFailures: false,
+          filters: [],
+        },
+        state: 'Creating',
+        reason: 'User action',
+        lastResult: 'No records processed',
+        lastModifiedMs: 0,
+        tags: {},
+      },
+      reply: 'here',
+      isRead: false,
+      settleMs: 500,
+      leaveForMs: 60_000,
+      clearAgainMs: 5_000,
+    },
+  ],
   [partitionMachine, { partition: 0, ttlMs: 15_000, renewEveryMs: 5_000, vacancyMs: 1_000 }],
   [peerMachine, { silenceMs: 900, secondLookMs: 300 }],
   [
@@ -175,6 +221,14 @@ const inputs: [HostedMachine, unknown][] = [
   ],
   [reservationsMachine, { askAgainMs: 200, quickMs: 25, cap: undefined }],
   [sandboxMachine, { initTimeoutMs: 10_000, invokeTimeoutMs: 3_000, exitTimeoutMs: 2_000 }],
+  [
+    shardMachine,
+    {
+      work: { mapping: 'u1', stream: 's', incarnation: 'i1', shard: 2, start: { after: 7 } },
+      waitsFor: [0, 1],
+      found: undefined,
+    },
+  ],
   [workerMachine, { memoryMb: 512, startsAtOnce: 2 }],
 ]
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { type Plan, planOf } from '../../machines/lease-plan.ts'
+import { type Plan, planOf as planOfAny } from '../../machines/lease-plan.ts'
 import '../seed.ts'
 
 const queueOf = (lane: string) => lane.slice(0, lane.lastIndexOf('.'))
@@ -8,6 +8,9 @@ const lanesOf = (queues: Record<string, number>): string[] =>
   Object.entries(queues).flatMap(([queue, lanes]) =>
     Array.from({ length: lanes }, (_, lane) => `${queue}.${lane}`),
   )
+/** Lanes of one queue are to be read by different pollers. */
+const planOf = (lanes: readonly string[], pollers: readonly string[], before: Plan) =>
+  planOfAny(lanes, pollers, before, { groupOf: queueOf })
 const planned = (plan: Plan) =>
   Object.fromEntries([...plan].sort(([one], [other]) => (one < other ? -1 : 1)))
 
@@ -120,4 +123,75 @@ test('when a poller goes, its lanes move, and no more of the others than make it
     }),
     { numRuns: 500 },
   )
+})
+
+const shardsOf = (count: number) =>
+  Array.from({ length: count }, (_, shard) => `m${shard % 7}.${shard}`)
+const pollersOf = (count: number) => Array.from({ length: count }, (_, n) => `p${n}`)
+const spread = (plan: Plan, pollers: readonly string[]) => {
+  const loads = loadsOf(plan, pollers)
+  return Math.max(...loads) - Math.min(...loads)
+}
+
+test('shards are spread evenly, also thousands of them, and stay where they are when one poller comes or goes', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 2_000 }), fc.integer({ min: 3, max: 20 }), (count, n) => {
+      const shards = shardsOf(count)
+      const pollers = pollersOf(n)
+      const before = planOfAny(shards, pollers, new Map())
+      expect(spread(before, pollers)).toBeLessThanOrEqual(1)
+      const moves = (after: Plan) =>
+        shards.filter((shard) => after.get(shard) !== before.get(shard)).length
+      expect(moves(planOfAny(shards, pollers, before))).toBe(0)
+
+      const more = planOfAny(shards, [...pollers, 'new'], before)
+      expect(spread(more, [...pollers, 'new'])).toBeLessThanOrEqual(1)
+      expect(moves(more)).toBe(Math.floor(count / (n + 1)))
+
+      const left = pollers.slice(1)
+      const fewer = planOfAny(shards, left, before)
+      expect(spread(fewer, left)).toBeLessThanOrEqual(1)
+      expect(moves(fewer)).toBe([...before.values()].filter((one) => one === 'p0').length)
+    }),
+    { numRuns: 50 },
+  )
+})
+
+test('who reads fewer lanes is given what is left over of the shards', () => {
+  const pollers = ['p1', 'p2', 'p3']
+  const besides = new Map([
+    ['p1', 3],
+    ['p2', 3],
+    ['p3', 2],
+  ])
+  const plan = (count: number) =>
+    loadsOf(planOfAny(shardsOf(count), pollers, new Map(), { besides }), pollers)
+  expect(plan(1)).toEqual([0, 0, 1])
+  expect(plan(200)).toEqual([67, 66, 67])
+  // It is not worth a move.
+  const before: Plan = new Map([['m0.0', 'p1']])
+  expect(planOfAny(['m0.0'], pollers, before, { besides })).toEqual(before)
+})
+
+test('2,000 shards are planned in less than 20 ms', () => {
+  const shards = shardsOf(2_000)
+  const pollers = pollersOf(10)
+  const whole = planOfAny(shards, pollers, new Map())
+  const plans = {
+    anew: () => planOfAny(shards, pollers, new Map()),
+    'after one died': () => planOfAny(shards, pollers.slice(1), whole),
+    'after one came': () => planOfAny(shards, [...pollers, 'new'], whole),
+    'from one to ten': () => planOfAny(shards, pollers, new Map(shards.map((key) => [key, 'p0']))),
+  }
+  for (const [when, plan] of Object.entries(plans)) {
+    const tookMs = Array.from({ length: 7 }, () => {
+      const beganMs = performance.now()
+      plan()
+      return performance.now() - beganMs
+    })
+    // The machine has other things to do.
+    const ms = Math.min(...tookMs)
+    console.log(`2,000 shards, ten pollers, ${when}: planned in ${ms.toFixed(1)} ms`)
+    expect(ms, when).toBeLessThan(20)
+  }
 })

@@ -5,6 +5,7 @@ import { LambdaClient } from '@aws-sdk/client-lambda'
 import type { Input } from '../../../edges/aws/constraints.ts'
 import type { InvokeAnswer, InvokeRequest } from '../../../edges/aws/invoke.ts'
 import { type ApiAnswer, type HttpDoor, openHttpDoor } from '../../../edges/http-door.ts'
+import type { CallKinesis } from '../../../edges/http-kinesis.ts'
 
 export const silent = { debug() {}, info() {}, warn() {}, error() {} }
 export const credentials = { accessKeyId: 'test', secretAccessKey: 'test' }
@@ -38,7 +39,13 @@ export const result = (payload: Uint8Array | string, more: object = {}): InvokeA
   ...more,
 })
 
-export async function openTestDoor(options: { requestTimeoutMs?: number } = {}): Promise<TestDoor> {
+export async function openTestDoor({
+  kinesis,
+  ...options
+}: {
+  requestTimeoutMs?: number
+  kinesis?: CallKinesis
+} = {}): Promise<TestDoor> {
   const invokes: InvokeRequest[] = []
   const operations: { operation: string; input: Input }[] = []
   const packages = new Map<string, Uint8Array>()
@@ -64,6 +71,7 @@ export async function openTestDoor(options: { requestTimeoutMs?: number } = {}):
       return { sha256: hash.toString('base64'), sizeBytes: zip.length }
     },
     code: async (sha256Hex) => packages.get(sha256Hex),
+    ...(kinesis === undefined ? {} : { kinesis }),
   }
   const { url, close } = await openHttpDoor({
     host: '127.0.0.1',

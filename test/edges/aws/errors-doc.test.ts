@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { awsErrors } from '../../../edges/aws/errors.ts'
+import { kinesisErrors } from '../../../edges/aws/kinesis-errors.ts'
 import { sqsErrors } from '../../../edges/aws/sqs-errors.ts'
 
 const read = (path: string) => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8')
@@ -43,6 +44,15 @@ test("every error of SQS's, with its codes, its status and when it comes", () =>
   expect(rowsUnder("SQS's own errors")).toEqual(rows)
 })
 
+test("every error of Kinesis's, with its status and when it comes", () => {
+  const rows = Object.entries(kinesisErrors).map(([shape, { status, when }]) => [
+    shape,
+    String(status),
+    when,
+  ])
+  expect(rowsUnder("Kinesis's own errors")).toEqual(rows)
+})
+
 test.each([
   ['Between us and NATS', 'bus/bus-error.ts', 'BusErrorCode'],
   ['Packages', 'edges/unzip.ts', 'PackageErrorCode'],
@@ -61,6 +71,9 @@ test('every code in the log of the doors and the control plane', () => {
     'actors/api-event-invoke.ts',
     'actors/api-concurrency.ts',
     'actors/api-recursion.ts',
+    'actors/api-mappings.ts',
+    'actors/api-mapping-changes.ts',
+    'actors/mapping-call.ts',
     'actors/sqs.ts',
     'actors/sqs-messages.ts',
     'actors/sqs-moves.ts',

@@ -1,5 +1,6 @@
 /**
- * Lane: one piece of a queue, as the poller sees it that was told to read it.
+ * Holding: what a poller works on by lease, a lane of a queue or a shard of a mapping, as the poller sees it that was told
+ * to work on it.
  *
  *     acquiring ──acquired──▶ opening ──opened──▶ reading ──withdrawn──▶ draining ──drained──▶ over
  *         ▲ │ taken              │ fenced          │ lost                                        │
@@ -8,28 +9,40 @@
  *
  * The leasing service says who should read; who reads is who has the lease. A reader stops when its lease is lost, at the
  * latest when it would run out unrenewed, and what it stores is fenced by the lease's epoch whatever it believes.
+ *
+ * A lease is known by its epoch. What comes late and is of another lease than the one that is believed in changes nothing.
  */
-import { setup } from 'xstate'
+import { assign, setup } from 'xstate'
 import { effect, withEffects } from './effect.ts'
 
 /** Milliseconds. */
-export type LaneInput = {
+export type HoldingInput = {
   ttlMs: number
   renewEveryMs: number
   askAgainMs: number
-  /** How long what runs may go on when the lane is to be left. */
+  /** How long what runs may go on when it is to be left. */
   drainForMs: number
 }
 
-export type LaneEvent =
+/** See `Lease` in bus/leases.ts. `heldUntil`: milliseconds since the epoch, by our wall clock. */
+export type HeldLease = {
+  key: string
+  value: string
+  epoch: number
+  revision: number
+  heldUntil: number
+  holder: string
+}
+
+export type HoldingEvent =
   /** `tookMs`: between our asking and the answer; the lease runs from somewhere in between. */
-  | { type: 'acquired'; tookMs: number }
+  | { type: 'acquired'; lease: HeldLease; tookMs: number }
   | { type: 'taken' }
-  | { type: 'opened' }
+  | { type: 'opened'; epoch: number }
   /** A later reader is there. */
-  | { type: 'fenced' }
-  | { type: 'renewed'; tookMs: number }
-  | { type: 'lost' }
+  | { type: 'fenced'; epoch: number }
+  | { type: 'renewed'; lease: HeldLease; tookMs: number }
+  | { type: 'lost'; epoch: number }
   /** This process had no turn for so long that others may have given it up. */
   | { type: 'overslept' }
   /** The lease that was in the way has gone. */
@@ -42,12 +55,14 @@ export type LaneEvent =
   | { type: 'offered' }
   | { type: 'drained' }
 
+type Context = HoldingInput & { lease: HeldLease | undefined }
+
 const effects = {
   acquire: effect(),
-  renew: effect(),
-  release: effect(),
+  renew: effect<{ lease: HeldLease }>(),
+  release: effect<{ lease: HeldLease }>(),
   /** Takes over what the reader before left; ends in `opened` or `fenced`. */
-  open: effect(),
+  open: effect<{ epoch: number }>(),
   /** Takes nothing new and ends in `drained` when what runs has ended. */
   drain: effect(),
   /** Forgets what is in hand and leaves it to the next reader. */
@@ -55,8 +70,18 @@ const effects = {
 }
 
 const base = setup({
-  types: {} as { input: LaneInput; context: LaneInput; events: LaneEvent },
-  actions: effects,
+  types: {} as { input: HoldingInput; context: Context; events: HoldingEvent },
+  actions: {
+    ...effects,
+    noteLease: assign(({ event }) => ('lease' in event ? { lease: event.lease } : {})),
+    forgetLease: assign({ lease: undefined }),
+  },
+  guards: {
+    isCurrent: ({ context, event }) => {
+      if ('lease' in event) return event.lease.epoch === context.lease?.epoch
+      return 'epoch' in event && event.epoch === context.lease?.epoch
+    },
+  },
   delays: {
     renewEvery: ({ context }) => context.renewEveryMs,
     askAgain: ({ context }) => context.askAgainMs,
@@ -76,38 +101,52 @@ const machine = base
         enqueue.raise({ type: 'ranOut' }, { id: 'ranOut', delay })
       }),
       stopCounting: base.cancel('ranOut'),
+      openIt: base.enqueueActions(({ context: { lease }, enqueue }) => {
+        if (lease !== undefined) enqueue({ type: 'open', params: { epoch: lease.epoch } })
+      }),
+      renewIt: base.enqueueActions(({ context: { lease }, enqueue }) => {
+        if (lease !== undefined) enqueue({ type: 'renew', params: { lease } })
+      }),
+      giveBack: base.enqueueActions(({ context: { lease }, enqueue }) => {
+        if (lease !== undefined) enqueue({ type: 'release', params: { lease } })
+      }),
+      // Stored after it was given up: nobody reads with it.
+      giveBackLate: base.enqueueActions(({ event, enqueue }) => {
+        if ('lease' in event) enqueue({ type: 'release', params: { lease: event.lease } })
+      }),
     },
   })
   .createMachine({
-    id: 'lane',
-    context: ({ input }) => input,
+    id: 'holding',
+    context: ({ input }) => ({ ...input, lease: undefined }),
     initial: 'acquiring',
     states: {
       acquiring: {
         description: 'Taking the lease.',
         entry: 'acquire',
         on: {
-          acquired: { target: 'leased', actions: 'countDown' },
+          acquired: { target: 'leased', actions: ['noteLease', 'countDown'] },
           taken: 'beaten',
+          renewed: { actions: 'giveBackLate' },
           withdrawn: 'leaving',
         },
       },
       beaten: {
         description: 'Somebody else still has the lease.',
-        entry: 'stopCounting',
+        entry: ['stopCounting', 'forgetLease'],
         on: {
           vacant: 'acquiring',
           withdrawn: 'over',
-          // Stored after we had given it up: nobody reads with it.
-          acquired: { actions: 'release' },
-          renewed: { actions: 'release' },
+          acquired: { actions: 'giveBackLate' },
+          renewed: { actions: 'giveBackLate' },
         },
         after: { askAgain: 'acquiring' },
       },
       leaving: {
         description: 'Not wanted any more while the lease was being taken.',
         on: {
-          acquired: { target: 'over', actions: 'release' },
+          acquired: { target: 'over', actions: 'giveBackLate' },
+          renewed: { actions: 'giveBackLate' },
           taken: 'over',
           offered: 'acquiring',
         },
@@ -116,26 +155,26 @@ const machine = base
         description: 'The lease is ours.',
         initial: 'opening',
         on: {
-          lost: { target: 'beaten', actions: 'close' },
+          lost: { guard: 'isCurrent', target: 'beaten', actions: 'close' },
           ranOut: { target: 'beaten', actions: 'close' },
-          fenced: { target: 'beaten', actions: ['close', 'release'] },
-          // Whoever took over may be at the same events: nothing more is begun on an old belief.
-          overslept: { target: 'beaten', actions: ['close', 'release'] },
+          fenced: { guard: 'isCurrent', target: 'beaten', actions: ['close', 'giveBack'] },
+          // Whoever took over may be at the same work: nothing more is begun on an old belief.
+          overslept: { target: 'beaten', actions: ['close', 'giveBack'] },
         },
         states: {
           opening: {
             description: 'Taking over what the reader before left.',
-            entry: 'open',
+            entry: 'openIt',
             on: {
-              opened: 'reading',
-              withdrawn: { target: '#lane.over', actions: ['close', 'release'] },
+              opened: { guard: 'isCurrent', target: 'reading' },
+              withdrawn: { target: '#holding.over', actions: ['close', 'giveBack'] },
             },
-            after: { renewEvery: { target: '#lane.beaten', actions: ['close', 'release'] } },
+            after: { renewEvery: { target: '#holding.beaten', actions: ['close', 'giveBack'] } },
           },
           reading: {
-            description: 'Its events are worked on here.',
+            description: 'It is worked on here.',
             initial: 'renewing',
-            on: { withdrawn: '#lane.draining' },
+            on: { withdrawn: '#holding.draining' },
             states: {
               renewed: {
                 description: 'The lease was stored or renewed a moment ago.',
@@ -143,8 +182,14 @@ const machine = base
               },
               renewing: {
                 description: 'The lease is being renewed.',
-                entry: 'renew',
-                on: { renewed: { target: 'renewed', actions: 'countDown' } },
+                entry: 'renewIt',
+                on: {
+                  renewed: {
+                    guard: 'isCurrent',
+                    target: 'renewed',
+                    actions: ['noteLease', 'countDown'],
+                  },
+                },
               },
             },
           },
@@ -155,13 +200,13 @@ const machine = base
         entry: 'drain',
         initial: 'renewing',
         on: {
-          drained: { target: 'over', actions: ['close', 'release'] },
-          lost: { target: 'over', actions: 'close' },
+          drained: { target: 'over', actions: ['close', 'giveBack'] },
+          lost: { guard: 'isCurrent', target: 'over', actions: 'close' },
           ranOut: { target: 'over', actions: 'close' },
-          fenced: { target: 'over', actions: ['close', 'release'] },
-          overslept: { target: 'over', actions: ['close', 'release'] },
+          fenced: { guard: 'isCurrent', target: 'over', actions: ['close', 'giveBack'] },
+          overslept: { target: 'over', actions: ['close', 'giveBack'] },
         },
-        after: { drainFor: { target: 'over', actions: ['close', 'release'] } },
+        after: { drainFor: { target: 'over', actions: ['close', 'giveBack'] } },
         states: {
           renewed: {
             description: 'The lease was renewed a moment ago.',
@@ -169,8 +214,14 @@ const machine = base
           },
           renewing: {
             description: 'The lease is being renewed.',
-            entry: 'renew',
-            on: { renewed: { target: 'renewed', actions: 'countDown' } },
+            entry: 'renewIt',
+            on: {
+              renewed: {
+                guard: 'isCurrent',
+                target: 'renewed',
+                actions: ['noteLease', 'countDown'],
+              },
+            },
           },
         },
       },
@@ -179,4 +230,4 @@ const machine = base
     options: { maxIterations: 1000 },
   })
 
-export const laneMachine = withEffects(machine, effects)
+export const holdingMachine = withEffects(machine, effects)

@@ -1,5 +1,5 @@
 /**
- * Asking the state manager: over the bus, because that is where it listens.
+ * Asking one of the system's roles: over the bus, because that is where they listen.
  */
 import type { Msg } from '../bus/bus.ts'
 import { readAwsFailure } from './aws-failure.ts'
@@ -13,8 +13,9 @@ export type Ask = (subject: string, request?: object, timeoutMs?: number) => Pro
 /** Longer than the state manager insists on JetStream. */
 const ANSWER_MS = 40_000
 
-export async function withStateManager<Result>(
+export async function withAnswers<Result>(
   flags: SystemFlags,
+  role: 'state manager' | 'stream tracker',
   use: (ask: Ask) => Promise<Result>,
 ): Promise<Result> {
   const nats = natsOf(findSystem(flags, process.env))
@@ -26,8 +27,8 @@ export async function withStateManager<Result>(
     const answer = await bus.request(subject, body, { timeoutMs })
     if (answer === 'no responders') {
       throw new Failure(
-        'NO_STATE_MANAGER',
-        `there is a NATS server at ${nats.url}, but no state manager on it: is \`lambus up\` running?`,
+        `NO_${role.replace(' ', '_').toUpperCase()}`,
+        `there is a NATS server at ${nats.url}, but no ${role} on it: is \`lambus up\` running?`,
       )
     }
     if (answer === 'timeout') {
