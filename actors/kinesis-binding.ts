@@ -1,7 +1,8 @@
 /** What the operations of Kinesis work with, and what they have in common. */
 import type { Bus, Clock, Log } from '../bus/bus.ts'
 import type { ShardReader } from '../bus/shard-read.ts'
-import type { ShardAddress, ShardWriter } from '../bus/shard-write.ts'
+import type { ShardAddress } from '../bus/shard-record.ts'
+import type { ShardWriter } from '../bus/shard-write.ts'
 import type { Input } from '../edges/aws/constraints.ts'
 import {
   isKinesisRefusal,

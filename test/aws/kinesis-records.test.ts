@@ -71,7 +71,9 @@ describe('PutRecord', () => {
   // Recorded: "should safely put concurrent, sequential records".
   test('counts without a gap, however many put at once', async () => {
     const put100 = await Promise.all(Array.from({ length: 100 }, () => put('three', 'a')))
-    const counters = put100.map(({ SequenceNumber }) => counterOf(SequenceNumber)).sort((a, b) => a - b)
+    const counters = put100
+      .map(({ SequenceNumber }) => counterOf(SequenceNumber))
+      .sort((a, b) => a - b)
     const [first = 0] = counters
     expect(counters).toEqual(counters.map((_, index) => first + index))
   })
@@ -378,7 +380,8 @@ describe('GetRecords', () => {
     const stream = name()
     await kinesis.directory.make(stream)
     const puts = []
-    for (const text of ['1', '2', '3']) puts.push(await put(stream, text, { Data: Buffer.from(text) }))
+    for (const text of ['1', '2', '3'])
+      puts.push(await put(stream, text, { Data: Buffer.from(text) }))
     const StartingSequenceNumber = puts[1]?.SequenceNumber
     const more = { StartingSequenceNumber }
     const atIt = await get(

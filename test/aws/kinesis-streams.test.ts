@@ -417,11 +417,7 @@ describe('a change', () => {
       { StreamARN: arnOf('s'), StreamModeDetails: { StreamMode: 'ON_DEMAND' } },
       { type: 'setMode', mode: 'ON_DEMAND' },
     ],
-    [
-      'AddTagsToStream',
-      { StreamName: 's', Tags: { a: 'b' } },
-      { type: 'tag', tags: { a: 'b' } },
-    ],
+    ['AddTagsToStream', { StreamName: 's', Tags: { a: 'b' } }, { type: 'tag', tags: { a: 'b' } }],
     ['RemoveTagsFromStream', { StreamName: 's', TagKeys: ['a'] }, { type: 'untag', keys: ['a'] }],
     [
       'TagResource',
@@ -482,7 +478,12 @@ describe('a change', () => {
 
   test('that registers a consumer gives it', async () => {
     const stream = await there(1)
-    const made = { name: 'c', createdAtMs: 1_700_000_000_000, status: 'CREATING' as const, tags: {} }
+    const made = {
+      name: 'c',
+      createdAtMs: 1_700_000_000_000,
+      status: 'CREATING' as const,
+      tags: {},
+    }
     const tracker = answering(({ type }) => {
       const record = { ...stream, consumers: [made] }
       if (type === 'registerConsumer') void kinesis.directory.put(record)

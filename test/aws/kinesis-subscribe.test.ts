@@ -93,7 +93,8 @@ describe('a subscription', () => {
   test('begins with an event that says where it is, and says so again every five seconds', async () => {
     const one = await subscribed(input({ Type: 'LATEST' }))
     await until(() => one.events.length >= 3)
-    for (const event of one.events) expect(event).toMatchObject({ Records: [], MillisBehindLatest: 0 })
+    for (const event of one.events)
+      expect(event).toMatchObject({ Records: [], MillisBehindLatest: 0 })
     // Going on from there gives what comes next, and nothing twice.
     const position = {
       Type: 'AFTER_SEQUENCE_NUMBER',
