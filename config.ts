@@ -257,6 +257,18 @@ export const knobs = {
     [60_000, 31_536_000_000],
     'how long an event is kept whose end nobody was told: 14 days, the most that SQS keeps a message',
   ),
+  shardLimit: number(
+    'LAMBUS_SHARD_LIMIT',
+    500,
+    [1, 100_000],
+    'open shards of all streams together: room for a stream of 200 and what a reshard of it needs meanwhile. Kinesis Data Streams quotas: 20,000 in the largest regions, which one machine does not serve',
+  ),
+  streamSettleMs: number(
+    'LAMBUS_STREAM_SETTLE_MS',
+    500,
+    [0, 600_000],
+    'how long CREATING, UPDATING and DELETING last at least, so that clients see them: as in kinesalite; AWS takes some 10 s',
+  ),
   drainTimeoutMs: number(
     'LAMBUS_DRAIN_TIMEOUT_MS',
     30_000,

@@ -28,6 +28,7 @@ import { startPlacement } from './roles/placement.ts'
 import { startPoller } from './roles/poller.ts'
 import type { Process, Role } from './roles/role.ts'
 import { startStateManager } from './roles/state-manager.ts'
+import { startStreamTracker } from './roles/stream-tracker.ts'
 import { startWorker } from './roles/worker.ts'
 import { startWorkerManager } from './roles/worker-manager.ts'
 
@@ -38,6 +39,7 @@ const starters = {
   'worker-manager': startWorkerManager,
   worker: startWorker,
   'state-manager': startStateManager,
+  'stream-tracker': startStreamTracker,
   leasing: startLeasing,
   'front-end': startFrontEnd,
   poller: startPoller,

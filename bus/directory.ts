@@ -17,9 +17,15 @@ export type Directory<T> = {
   remove(key: string, epoch: number): Promise<'stored' | 'stale'>
   /** What the bucket's leader says now. Throws BusError BUS_STORE_UNAVAILABLE. */
   read(key: string): Promise<T | undefined>
+  /**
+   * Makes an entry of a leader before one of this epoch's, as it is, and gives it: from then on that leader cannot change
+   * it. Undefined: there is none of a leader before. Throws as above.
+   */
+  take(key: string, epoch: number): Promise<T | undefined | 'stale'>
   /** A copy in memory; hears first of everything that there is. */
   watch(options: {
-    onChange?: (key: string, value: T | undefined) => void
+    /** `epoch`: of who wrote it; 0 for what is gone. */
+    onChange?: (key: string, value: T | undefined, epoch: number) => void
     reconcileEveryMs: number
     clock: Clock
     log: Log
@@ -65,7 +71,25 @@ export async function openDirectory<T>(bus: Bus, bucket: string): Promise<Direct
     return 'stale'
   }
 
+  const take = async (key: string, epoch: number): Promise<T | undefined | 'stale'> => {
+    for (let round = 0; round < ROUNDS; round++) {
+      const there = await readEntry(bus, bucket, key)
+      if (there === undefined || there.removed) return undefined
+      const { epoch: before, value } = documentOf<T>(there.value)
+      if (before > epoch) return 'stale'
+      if (before === epoch) return undefined
+      const written = await writeEntry(bus, bucket, key, {
+        value: JSON.stringify({ epoch, value }),
+        expectedRevision: there.revision,
+        write: nuid.next(),
+      })
+      if (written !== 'conflict') return value
+    }
+    return 'stale'
+  }
+
   return {
+    take,
     put: (key, value, epoch) => write(key, epoch, JSON.stringify({ epoch, value })),
     remove: (key, epoch) => write(key, epoch, remove),
     async read(key) {
@@ -80,7 +104,7 @@ export async function openDirectory<T>(bus: Bus, bucket: string): Promise<Direct
         parse: documentOf<T>,
         ...(onChange === undefined
           ? {}
-          : { onChange: (key, document) => onChange(key, document?.value) }),
+          : { onChange: (key, document) => onChange(key, document?.value, document?.epoch ?? 0) }),
       })
       return {
         get: (key) => watched.get(key)?.value.value,

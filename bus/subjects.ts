@@ -255,6 +255,8 @@ export const directGet = (stream: string) => `$JS.API.DIRECT.GET.${token(stream)
  * from it closes that shard: nothing can be stored there any more, by whoever believes what.
  */
 export const recordStream = (stream: string) => `LAMBUS_KINESIS_${encodeToken(stream)}`
+/** `$JS.API.STREAM.UPDATE.<stream>`: asks JetStream to make a stream as its configuration, the whole of it, says. */
+export const updateOfStream = (stream: string) => `$JS.API.STREAM.UPDATE.${token(stream)}`
 /** `lambus.shard.<stream>.<incarnation>.<shard>`: the records of one shard. A stream that is made again has other subjects. */
 export const shard = (stream: string, incarnation: string, index: number) =>
   `lambus.shard.${encodeToken(stream)}.${token(incarnation)}.${index}`

@@ -17,7 +17,7 @@ export function register(program: Command): void {
     )
     .argument(
       '<role...>',
-      'control-plane, placement, worker-manager, worker, state-manager, leasing, front-end, poller, inspector',
+      'control-plane, placement, worker-manager, worker, state-manager, stream-tracker, leasing, front-end, poller, inspector',
     )
   withPorts(command)
   command.action(async (names: string[]) => {

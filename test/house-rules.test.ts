@@ -33,6 +33,8 @@ const notMachines = [
   'pool-audit',
   'pool-ledger',
   'seat-line',
+  'shard-map',
+  'stream-rules',
 ]
 const machineFiles = nounsOf('machines').filter((noun) => !notMachines.includes(noun))
 

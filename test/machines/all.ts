@@ -19,6 +19,7 @@ import { queueMachine } from '../../machines/queue.ts'
 import { reservationsMachine } from '../../machines/reservations.ts'
 import { sandboxMachine } from '../../machines/sandbox.ts'
 import { shardMachine } from '../../machines/shard.ts'
+import { streamMachine } from '../../machines/stream.ts'
 import { workerMachine } from '../../machines/worker.ts'
 
 /** What the fields of our machines' events are made of: few values, so that they meet. */
@@ -90,7 +91,21 @@ const fields: Record<string, fc.Arbitrary<unknown>> = {
   isEnabled: fc.option(fc.boolean(), { nil: undefined }),
   isRead: fc.boolean(),
   result: fc.constantFrom('OK', 'PROBLEM: Function call failed'),
-  shard: fc.nat(2),
+  asked: id('a'),
+  ask: fc.constantFrom('i1.1', 'i1.2', 'i1.3'),
+  room: fc.nat(6),
+  shardCount: fc.integer({ min: 1, max: 4 }),
+  mode: fc.constantFrom('PROVISIONED', 'ON_DEMAND'),
+  maxRecordKib: fc.constantFrom(1024, 2048),
+  enforceConsumerDeletion: fc.boolean(),
+  shard: fc.nat(4),
+  adjacent: fc.nat(4),
+  newStartingHashKey: fc.constantFrom('7', String(2n ** 127n), String(2n ** 126n)),
+  target: fc.integer({ min: 1, max: 4 }),
+  hours: fc.constantFrom(23, 24, 48),
+  direction: fc.constantFrom('increase', 'decrease'),
+  consumer: id('c'),
+  lastSequence: fc.nat(9),
 }
 
 /** Any of a machine's events, with all fields that any of ours has: a machine takes those that it knows. */
@@ -229,6 +244,7 @@ const inputs: [HostedMachine, unknown][] = [
       found: undefined,
     },
   ],
+  [streamMachine, { name: 's', record: undefined, nowMs: 0, settleMs: 500, againMs: 1_000 }],
   [workerMachine, { memoryMb: 512, startsAtOnce: 2 }],
 ]
 
