@@ -263,6 +263,12 @@ export const knobs = {
     [1, 100_000],
     'open shards of all streams together: room for a stream of 200 and what a reshard of it needs meanwhile. Kinesis Data Streams quotas: 20,000 in the largest regions, which one machine does not serve',
   ),
+  shardLimits: oneOf(
+    'LAMBUS_SHARD_LIMITS',
+    'off' as 'off' | 'on',
+    ['off', 'on'],
+    'on: what AWS allows for a shard, 1 MB/s or 1,000 records/s written, 2 MB/s in 5 requests read; each front end counts for itself',
+  ),
   streamSettleMs: number(
     'LAMBUS_STREAM_SETTLE_MS',
     500,

@@ -6,12 +6,16 @@ import { openAcceptance } from '../actors/acceptance.ts'
 import { operate } from '../actors/api-call.ts'
 import { openAttemptDoor } from '../actors/attempt-door.ts'
 import { openInvocations } from '../actors/invocation.ts'
+import { openKinesis } from '../actors/kinesis.ts'
+import { openKinesisDoor } from '../actors/kinesis-door.ts'
+import { openKnownStreams } from '../actors/known-streams.ts'
 import { openNatsDoor } from '../actors/nats-door.ts'
 import { storePackage } from '../actors/package-store.ts'
 import { watchPeers } from '../actors/peer.ts'
 import { poolOf } from '../actors/pool-messages.ts'
 import { openQueueChoice } from '../actors/queue-choice.ts'
 import { openReservations } from '../actors/reservations.ts'
+import { noLimits, openShardLimits } from '../actors/shard-limits.ts'
 import { openSqs } from '../actors/sqs.ts'
 import { openSqsDoor } from '../actors/sqs-door.ts'
 import { openCode } from '../bus/code.ts'
@@ -143,6 +147,24 @@ export async function startFrontEnd({
   const moves = await openSqsMoves(bus, kept)
   const sqs = openSqs({ bus, queues, moves, place, frontEndId: id, clock, newId, log })
 
+  const streams = await openKnownStreams(bus, {
+    reconcileEveryMs: config.reconcileMs,
+    clock,
+    log,
+  })
+  const kinesis = openKinesis({
+    bus,
+    streams,
+    limits: config.shardLimits === 'on' ? openShardLimits(clock) : noLimits,
+    shardLimit: config.shardLimit,
+    place,
+    frontEndId: id,
+    clock,
+    newId,
+    log,
+  })
+  const kinesisDoor = openKinesisDoor(bus, { call: kinesis.call, newId, log })
+
   const natsDoor = openNatsDoor(bus, { invocations: acceptance, clock, newId, log })
   const httpDoor = await openHttpDoor({
     host: config.httpHost,
@@ -158,6 +180,7 @@ export async function startFrontEnd({
       code: code.get,
       storeCode: (zip) => storePackage(code, zip),
       sqs: sqs.call,
+      kinesis: kinesis.call,
     },
   })
   const sqsDoor = openSqsDoor(bus, { sqs, newId, origin: httpDoor.url })
@@ -169,9 +192,12 @@ export async function startFrontEnd({
       doors: { ...natsDoor.counts, ...attemptDoor.counts },
       functions: registry.size,
       sqs: sqs.counts,
+      kinesis: { ...kinesis.counts, ...kinesisDoor.counts },
     }),
     async drain() {
       natsDoor.stop()
+      await kinesisDoor.stop()
+      kinesis.drain()
       await sqs.stop()
       await sqsDoor.stop()
       await httpDoor.close()
@@ -183,9 +209,12 @@ export async function startFrontEnd({
     },
     async stop() {
       natsDoor.stop()
+      await kinesisDoor.stop()
       await sqs.stop()
       await sqsDoor.stop()
       await httpDoor.close()
+      await kinesis.stop()
+      streams.stop()
       reservations.stop()
       workers.stop()
       registry.stop()
