@@ -18,10 +18,10 @@ import type { Input } from '../edges/aws/constraints.ts'
 import { type KinesisRefusal, refuseKinesis } from '../edges/aws/kinesis-errors.ts'
 import { consumerArn } from '../edges/aws/kinesis-names.ts'
 import { shardId } from '../edges/aws/shard-id.ts'
+import type { KinesisEvents } from '../edges/http-kinesis.ts'
 import {
   allowed,
   type KinesisBinding,
-  type KinesisEvents,
   type KinesisHandler,
   KinesisRefused,
 } from './kinesis-binding.ts'

@@ -5,7 +5,10 @@ import { openShardLimits } from '../../actors/shard-limits.ts'
 const started = () => {
   let nowMs = 0
   const limits = openShardLimits({ monotonicMs: () => nowMs })
-  return { limits, pass: (ms: number) => void (nowMs += ms) }
+  const pass = (ms: number) => {
+    nowMs += ms
+  }
+  return { limits, pass }
 }
 const times = (count: number, ask: () => boolean) =>
   Array.from({ length: count }, ask).filter(Boolean).length

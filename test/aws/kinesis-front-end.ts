@@ -1,7 +1,6 @@
 /** Kinesis's operations on a real nats-server: what a front end has of them, and a tracker that only does as it is told. */
 import { randomUUID } from 'node:crypto'
 import { type Kinesis, openKinesis } from '../../actors/kinesis.ts'
-import type { KinesisEvents } from '../../actors/kinesis-binding.ts'
 import { type KnownStreams, openKnownStreams } from '../../actors/known-streams.ts'
 import { noLimits, type ShardLimits } from '../../actors/shard-limits.ts'
 import type { Bus, Clock } from '../../bus/bus.ts'
@@ -10,7 +9,9 @@ import { type Directory, openDirectory } from '../../bus/directory.ts'
 import { encodeToken } from '../../bus/encoded-token.ts'
 import { streamsBucket } from '../../bus/subjects.ts'
 import type { KinesisRefusal } from '../../edges/aws/kinesis-errors.ts'
+import type { KinesisOperation } from '../../edges/aws/kinesis-operations.ts'
 import { systemClock } from '../../edges/clock.ts'
+import type { KinesisEvents } from '../../edges/http-kinesis.ts'
 import type { Shard, StreamRecord } from '../../machines/stream.ts'
 import { makeRecordStream, openOnly } from '../bus/record-stream.ts'
 import { startNatsServer, type TestServer } from '../nats-server.ts'
@@ -27,7 +28,10 @@ export const shiftedClock = () => {
     nowMs: () => systemClock.nowMs() + shiftMs,
     monotonicMs: () => systemClock.monotonicMs() + shiftMs,
   }
-  return { clock, forward: (ms: number) => void (shiftMs += ms) }
+  const forward = (ms: number) => {
+    shiftMs += ms
+  }
+  return { clock, forward }
 }
 
 export type KinesisFrontEnd = {
@@ -35,9 +39,12 @@ export type KinesisFrontEnd = {
   kinesis: Kinesis
   streams: KnownStreams
   /** What an operation gives; a refusal is thrown as `Code: message`. */
-  call<Answer = Record<string, unknown>>(operation: string, input: object): Promise<Answer>
+  call<Answer = Record<string, unknown>>(
+    operation: KinesisOperation,
+    input: object,
+  ): Promise<Answer>
   /** `Code: message` of a refusal. */
-  refusal(operation: string, input: object): Promise<string>
+  refusal(operation: KinesisOperation, input: object): Promise<string>
   subscribe(input: object): Promise<KinesisEvents>
   stop(): Promise<void>
 }
@@ -53,7 +60,7 @@ export async function startKinesisFrontEnd(
   const more = { frontEndId: id, clock, newId: randomUUID, log, limits, shardLimit }
   const kinesis = openKinesis({ bus, streams, place, ...more })
   const caller = { requestId: 'r', signal: new AbortController().signal }
-  const call = async (operation: string, input: object) => {
+  const call = async (operation: KinesisOperation, input: object) => {
     const told = await kinesis.call(operation, input as Record<string, unknown>, caller)
     if (!('refused' in told)) return told
     const { refused, message } = told as KinesisRefusal
@@ -63,7 +70,7 @@ export async function startKinesisFrontEnd(
     bus,
     kinesis,
     streams,
-    call: async <Answer>(operation: string, input: object) =>
+    call: async <Answer>(operation: KinesisOperation, input: object) =>
       (await call(operation, input)) as Answer,
     refusal: (operation, input) =>
       call(operation, input).then(

@@ -79,7 +79,8 @@ describe('PutRecord', () => {
   })
 
   test('takes sequence numbers for ordering that Kinesis takes', async () => {
-    for (const hex of ['2'.padEnd(46, '0') + '2', '2'.padEnd(46, '0') + '1']) {
+    for (const version of ['2', '1']) {
+      const hex = `${'2'.padEnd(46, '0')}${version}`
       const SequenceNumberForOrdering = BigInt(`0x${hex}`).toString()
       await put('three', 'a', { SequenceNumberForOrdering })
     }

@@ -60,8 +60,12 @@ async function subscribed(asked = input(), frontEnd: KinesisFrontEnd = kinesis) 
   const told = { refusal: undefined as KinesisRefusal | undefined, ended: false }
   const subscription = (await frontEnd.subscribe(asked)).events({
     event: (event) => void events.push(event as Event),
-    failed: (refusal) => void (told.refusal = refusal),
-    ended: () => void (told.ended = true),
+    failed(refusal) {
+      told.refusal = refusal
+    },
+    ended() {
+      told.ended = true
+    },
   })
   const texts = () =>
     events.flatMap(({ Records }) => Records.map(({ Data }) => Buffer.from(Data).toString()))

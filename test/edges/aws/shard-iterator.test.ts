@@ -47,7 +47,9 @@ describe('an iterator', () => {
         expect(readShardIterator(encoded, nowMs)).toMatchObject(refusal)
       }),
     )
-    expect(readShardIterator(made.subarray(0, 136).toString('base64'), nowMs)).toMatchObject(refusal)
+    expect(readShardIterator(made.subarray(0, 136).toString('base64'), nowMs)).toMatchObject(
+      refusal,
+    )
   })
 })
 
