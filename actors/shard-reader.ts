@@ -111,6 +111,8 @@ type Held = Reader & {
   lanes: LaneInHand[]
   passes: (record: FilterRecord) => boolean
   counts: ShardCounts
+  /** Lanes that wait for the rest of a batch that is cut already. */
+  incomplete: Set<number>
   isEnding: boolean
 }
 
@@ -170,8 +172,9 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
       rest: (_, instance) => seeWhetherThrough(taken(instance).it),
     },
     ended: (instance, { context }) => {
-      const { it, inHand } = taken(instance)
+      const { it, lane, inHand } = taken(instance)
       inHand.left = leftBy(context)
+      it.incomplete.delete(lane)
       seeWhetherEmpty(it)
     },
   })
@@ -186,11 +189,24 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
 
   // ── Batches ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  const isFull = ({ reading, mapping, key }: Held, lane: number): boolean => {
-    const cut = readers.snapshot(instanceOf(key, lane))?.context.batches[0]
-    return cut === undefined
-      ? reading.lanes.size(lane) >= mapping.settings.batchSize || reading.lanes.isFull(lane)
-      : reading.lanes.covers(lane, cut.to) || reading.lanes.isFull(lane)
+  /** `to`: where the batch ends that is cut already, if one is. */
+  const isFull = (
+    { reading, mapping, key }: Held,
+    lane: number,
+    to = readers.snapshot(instanceOf(key, lane))?.context.batches[0]?.to,
+  ): boolean => {
+    const { lanes, pending } = reading
+    if (lanes.size(lane) >= mapping.settings.batchSize || lanes.isFull(lane)) return true
+    // What does not come any more was there too long.
+    return to !== undefined && (lanes.covers(lane, to) || pending === 0)
+  }
+
+  const seeWhetherComplete = (it: Held): void => {
+    for (const lane of it.incomplete) {
+      if (!isFull(it, lane)) continue
+      it.incomplete.delete(lane)
+      readers.send(instanceOf(it.key, lane), { type: 'arrived', isFull: true })
+    }
   }
 
   const form = (
@@ -201,6 +217,11 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
     const { it, lane, inHand } = taken(instance)
     const { batchSize, tumblingWindowMs } = it.mapping.settings
     const { lanes } = it.reading
+    if (to !== undefined && !isFull(it, lane, to)) {
+      it.incomplete.add(lane)
+      readers.send(instance, { type: 'incomplete' })
+      return
+    }
     const limits = { batchSize, to, tumblingWindowMs, windowStartMs }
     noteRole(it)
     const cut = cutBatch((index) => lanes.at(lane, index), limits, it.frame, inHand.state)
@@ -239,7 +260,9 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
       readers.send(instance, { type: 'expired', to: tooOld })
       return
     }
-    inHand.requestId = stableUuid(`${instance}/${it.work.incarnation}/${batch.from}/${batch.to}`)
+    inHand.requestId = stableUuid(
+      `${instance}/${it.lanes.length}/${it.work.incarnation}/${batch.from}/${batch.to}/${batch.records}`,
+    )
     if (inHand.cut?.isTooLarge === true) {
       inHand.answer = undefined
       ended(it, lane, records, { kind: 'unsendable' })
@@ -370,6 +393,7 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
       },
       passes: compileFilters(mapping.settings.filters),
       counts: noCounts(),
+      incomplete: new Set(),
       isEnding: false,
       read: () => begin(it as Held),
       pause: () => it.reading?.pause(),
@@ -388,6 +412,7 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
       leftIn: (lane) => leftIn(it as Held, lane),
       arrived: (lane) =>
         readers.send(instanceOf(key, lane), { type: 'arrived', isFull: isFull(it as Held, lane) }),
+      cameIn: () => seeWhetherComplete(it as Held),
       settled: () => seeWhetherThrough(it as Held),
       lost,
     })

@@ -36,7 +36,7 @@ const environment = {
 export type StreamCrew = Crew &
   StreamUser & {
     checkpoints(uuid: string): Promise<Map<string, Checkpoint>>
-    /** By shard, `<uuid>.<index>`: the poller that has its lease. */
+    /** By shard, `<uuid>.<index>`: the poller that has its lease; of all mappings with `*`. */
     leases(uuid: string): Promise<Map<string, string>>
     /** What each process says of itself that answers in time. */
     statuses(): Promise<ProcessStatus[]>

@@ -141,17 +141,17 @@ test('a poller that is stopped is replaced, and neither invokes nor stores anyth
 test(`${shards} shards are spread within one, and again after a poller came and one was killed`, async () => {
   await crew.deploy('spread', timedHandler(0))
   await crew.createStream('wide', shards)
-  const uuid = await crew.map('spread', 'wide', { BatchSize: 10 })
-  /** Shards of each poller that lives. */
+  await crew.map('spread', 'wide', { BatchSize: 10 })
+  /** Shards of each poller that lives; those of the tests before are among them. */
   const loads = async (): Promise<number[]> => {
     const pids = new Set(crew.living('poller').map(({ pid }) => pid))
     const living = (await crew.statuses()).filter(({ pid }) => pids.has(pid)).map(({ id }) => id)
-    const holders = [...(await crew.leases(uuid)).values()]
+    const holders = [...(await crew.leases('*')).values()]
     return living.map((id) => holders.filter((holder) => holder === id).length)
   }
   const isEven = (counts: number[]) =>
     counts.length === crew.living('poller').length &&
-    counts.reduce((sum, count) => sum + count, 0) === shards &&
+    counts.reduce((sum, count) => sum + count, 0) >= shards &&
     Math.max(...counts) - Math.min(...counts) <= 1
   const evenAfter = async (): Promise<number> => {
     const fromMs = performance.now()
@@ -203,49 +203,54 @@ const tries = (name: string) =>
 test.each([
   ['poison', false],
   ['poison-killed', true],
-])('a record that no attempt helps is given up alone (%s)', async (name, isKilled) => {
-  const sent = ['a', 'b', 'POISON', 'c', 'd']
-  await crew.deploy(name, poisonHandler)
-  await crew.createQueue(`${name}-failures`)
-  await crew.createStream(name, 1)
-  const uuid = await crew.map(name, name, {
-    BatchSize: 10,
-    MaximumBatchingWindowInSeconds: 1,
-    BisectBatchOnFunctionError: true,
-    MaximumRetryAttempts: 2,
-    DestinationConfig: {
-      OnFailure: { Destination: `arn:aws:sqs:us-east-1:000000000000:${name}-failures` },
-    },
-  })
-  await crew.put(
-    name,
-    sent.map((text) => ({ key: 'k', text })),
-  )
-  const isAlone = ({ texts }: { texts: string[] }) => texts.join() === 'POISON'
-  if (isKilled) {
-    await until(() => tries(name).some(isAlone), { everyMs: 5 })
-    await crew.kill('poller', await crew.readerOf(uuid, 0))
-    await crew.start('poller')
-  }
-  await until(() => tries(name).some(({ texts }) => texts.includes('c') && texts.length <= 2))
-  const bodies = await crew.receive(`${name}-failures`, 2_000)
-  const attempts = tries(name)
-  const alone = attempts.filter(isAlone)
-  const well = attempts.filter(({ texts }) => !texts.includes('POISON'))
-  const freeMs = (well.find(({ texts }) => texts.includes('c'))?.atMs ?? 0) - (alone.at(-1)?.atMs ?? 0)
-  const records = bodies.map((body) => JSON.parse(body))
-  console.log(
-    `${name}: ${attempts.map(({ texts }) => texts.join('')).join(' ')}; ${bodies.length} records of failure; the shard was free ${freeMs} ms after the last attempt`,
-  )
-  expect(records).toMatchObject([
-    {
-      requestContext: { condition: 'RetryAttemptsExhausted', approximateInvokeCount: 3 },
-      KinesisBatchInfo: { batchSize: 1 },
-    },
-  ])
-  expect(well.flatMap(({ texts }) => texts).sort()).toEqual(['a', 'b', 'c', 'd'])
-  // The attempt that ran when the poller was killed may have ended without anybody hearing of it.
-  expect(alone.length - 3).toBeLessThanOrEqual(isKilled ? 1 : 0)
-  expect(alone.length).toBeGreaterThanOrEqual(3)
-  expect(freeMs).toBeLessThan(1_000)
-}, 60_000)
+])(
+  'a record that no attempt helps is given up alone (%s)',
+  async (name, isKilled) => {
+    const sent = ['a', 'b', 'POISON', 'c', 'd']
+    await crew.deploy(name, poisonHandler)
+    await crew.createQueue(`${name}-failures`)
+    await crew.createStream(name, 1)
+    const uuid = await crew.map(name, name, {
+      BatchSize: 10,
+      MaximumBatchingWindowInSeconds: 1,
+      BisectBatchOnFunctionError: true,
+      MaximumRetryAttempts: 2,
+      DestinationConfig: {
+        OnFailure: { Destination: `arn:aws:sqs:us-east-1:000000000000:${name}-failures` },
+      },
+    })
+    await crew.put(
+      name,
+      sent.map((text) => ({ key: 'k', text })),
+    )
+    const isAlone = ({ texts }: { texts: string[] }) => texts.join() === 'POISON'
+    if (isKilled) {
+      await until(() => tries(name).some(isAlone), { everyMs: 5 })
+      await crew.kill('poller', await crew.readerOf(uuid, 0))
+      await crew.start('poller')
+    }
+    await until(() => tries(name).some(({ texts }) => texts.includes('c') && texts.length <= 2))
+    const bodies = await crew.receive(`${name}-failures`, 2_000)
+    const attempts = tries(name)
+    const alone = attempts.filter(isAlone)
+    const well = attempts.filter(({ texts }) => !texts.includes('POISON'))
+    const freeMs =
+      (well.find(({ texts }) => texts.includes('c'))?.atMs ?? 0) - (alone.at(-1)?.atMs ?? 0)
+    const records = bodies.map((body) => JSON.parse(body))
+    console.log(
+      `${name}: ${attempts.map(({ texts }) => texts.join('')).join(' ')}; ${bodies.length} records of failure; the shard was free ${freeMs} ms after the last attempt`,
+    )
+    expect(records).toMatchObject([
+      {
+        requestContext: { condition: 'RetryAttemptsExhausted', approximateInvokeCount: 3 },
+        KinesisBatchInfo: { batchSize: 1 },
+      },
+    ])
+    expect(well.flatMap(({ texts }) => texts).sort()).toEqual(['a', 'b', 'c', 'd'])
+    // The attempt that ran when the poller was killed may have ended without anybody hearing of it.
+    expect(alone.length - 3).toBeLessThanOrEqual(isKilled ? 1 : 0)
+    expect(alone.length).toBeGreaterThanOrEqual(3)
+    expect(freeMs).toBeLessThan(1_000)
+  },
+  60_000,
+)
