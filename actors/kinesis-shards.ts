@@ -8,6 +8,7 @@ import { noSuchStream } from '../edges/aws/kinesis-names.ts'
 import { nextToken, readNextToken } from '../edges/aws/kinesis-next-token.ts'
 import { describeShard, isOpen } from '../edges/aws/kinesis-shapes.ts'
 import { shardId } from '../edges/aws/shard-id.ts'
+import { childrenFromMs } from '../machines/shard-map.ts'
 import type { Shard, StreamRecord } from '../machines/stream.ts'
 import {
   allowed,
@@ -141,7 +142,9 @@ function filterOf(
   const isSince = (atMs: number) => (shard: Shard) =>
     shard.closedAtMs === undefined || shard.closedAtMs >= atMs
   const isAt = (atMs: number) => (shard: Shard) =>
-    shard.createdAtMs <= atMs && (shard.closedAtMs === undefined || shard.closedAtMs > atMs)
+    shard.createdAtMs <= atMs &&
+    // Until its children begin, so that there is always one for each key.
+    (shard.closedAtMs === undefined || childrenFromMs(shard.closedAtMs) > atMs)
   switch (type) {
     case 'AT_LATEST':
       return isOpen
