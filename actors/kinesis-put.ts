@@ -59,23 +59,14 @@ export function putOperations(
     throw new KinesisRefused(noSuchStream(name, binding.place))
   }
 
-  const answerOf = (
-    { index, createdAtMs }: Shard,
-    { record }: Put,
-    outcome: Exclude<PutOutcome, 'closed'>,
-  ): PutAnswer | KinesisRefusal => {
-    if (typeof outcome === 'object' && 'sequence' in outcome) {
-      const at = { shardCreatedAtMs: createdAtMs, shard: index, arrivalMs: record.arrivalMs }
-      return {
-        ShardId: shardId(index),
-        SequenceNumber: sequenceNumber({ ...at, counter: outcome.sequence }),
-      }
-    }
+  const note = (stream: StreamRecord, shard: Shard, outcomes: readonly PutOutcome[]): void => {
+    const failed = outcomes.filter((each) => each === 'unanswered' || isRefused(each))
+    if (failed.length === 0) return
+    const where = { stream: stream.name, shard: shard.index, records: failed.length }
     log.error(
-      { code: 'KINESIS_PUT_FAILED', shard: index, outcome },
-      'JetStream did not store a record, or did not say that it did',
+      { code: 'KINESIS_PUT_FAILED', ...where, outcome: failed[0] },
+      'JetStream did not store records, or did not say that it did',
     )
-    return internalFailure()
   }
 
   const admit = (stream: StreamRecord, shard: Shard, put: Put): void => {
@@ -95,6 +86,7 @@ export function putOperations(
       addressOf(stream, shard),
       admitted.map(({ record }) => record),
     )
+    note(stream, shard, outcomes)
     for (const [index, outcome] of outcomes.entries()) {
       const put = admitted[index] as Put
       if (outcome !== 'closed') put.answer = answerOf(shard, put, outcome)
@@ -172,6 +164,22 @@ export function putOperations(
         ),
       }
     },
+  }
+}
+
+const isRefused = (outcome: PutOutcome): boolean =>
+  typeof outcome === 'object' && 'refused' in outcome
+
+function answerOf(
+  { index, createdAtMs }: Shard,
+  { record }: Put,
+  outcome: PutOutcome,
+): PutAnswer | KinesisRefusal {
+  if (typeof outcome === 'string' || 'refused' in outcome) return internalFailure()
+  const at = { shardCreatedAtMs: createdAtMs, shard: index, arrivalMs: record.arrivalMs }
+  return {
+    ShardId: shardId(index),
+    SequenceNumber: sequenceNumber({ ...at, counter: outcome.sequence }),
   }
 }
 
