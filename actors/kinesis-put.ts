@@ -63,7 +63,7 @@ export function putOperations(
     const failed = outcomes.filter((each) => each === 'unanswered' || isRefused(each))
     if (failed.length === 0) return
     const where = { stream: stream.name, shard: shard.index, records: failed.length }
-    log.error(
+    log.warn(
       { code: 'KINESIS_PUT_FAILED', ...where, outcome: failed[0] },
       'JetStream did not store records, or did not say that it did',
     )
