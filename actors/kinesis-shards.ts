@@ -9,7 +9,6 @@ import { noSuchStream } from '../edges/aws/kinesis-names.ts'
 import { nextToken, readNextToken } from '../edges/aws/kinesis-next-token.ts'
 import { describeShard, isOpen } from '../edges/aws/kinesis-shapes.ts'
 import { shardId } from '../edges/aws/shard-id.ts'
-import { childrenFromMs } from '../machines/shard-map.ts'
 import type { Shard, StreamRecord } from '../machines/stream.ts'
 import {
   allowed,
