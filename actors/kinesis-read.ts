@@ -59,7 +59,8 @@ export function readOperations(
       limits.hasRead(key, bytes)
       const last = records.at(-1)
       const next = last === undefined ? from : last.sequence + 1
-      const isEnd = pending === 0 && (await isOver(binding, stream, shard, next))
+      // Recorded: what has records goes on, and the end is told with nothing else.
+      const isEnd = last === undefined && (await isOver(binding, stream, shard, next))
       return {
         Records: records.map((record) => recordAnswer(shard, record)),
         ...(isEnd
