@@ -1,6 +1,6 @@
 /**
  * A handler that is slower than the producer. Promise (DESIGN §6): what waits, waits in JetStream and not in us. The long one,
- * with a million records, is part of `npm run campaign -- streams`.
+ * with a million records, is part of `npm run campaign -- shards`.
  */
 import { setTimeout as wait } from 'node:timers/promises'
 import { expect, test } from 'vitest'
