@@ -6,7 +6,7 @@
 import { expect, test } from 'vitest'
 import { chanceFrom } from '../seed.ts'
 import { startStreamCrew } from './stream-crew.ts'
-import { orderHandler, orderOf, rageOverStream } from './stream-storm.ts'
+import { orderOf, rageOverStream } from './stream-storm.ts'
 
 /** The campaign's is longer. */
 const seconds = Number(process.env['STORM_SECONDS'] || 14)
@@ -38,7 +38,6 @@ test(
       'front-end': 2,
     })
     try {
-      await crew.deploy('ordered', orderHandler(0.1, 20))
       const tally = await rageOverStream(crew, {
         stream: 'ordered',
         functionName: 'ordered',

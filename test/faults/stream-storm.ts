@@ -8,6 +8,7 @@
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { MergeShardsCommand, type Shard, SplitShardCommand } from '@aws-sdk/client-kinesis'
+import { UpdateEventSourceMappingCommand } from '@aws-sdk/client-lambda'
 import type { Checkpoint } from '../../bus/checkpoints.ts'
 import type { CrewRole } from './crew.ts'
 import type { StreamCrew } from './stream-crew.ts'
@@ -18,10 +19,10 @@ export const streamVictims = ['stream-tracker', 'leasing', 'front-end', 'nats-se
 type Victim = (typeof streamVictims)[number]
 
 /**
- * Goes through its records one by one and fails at one by chance: those before it have been seen then, and come again. It
- * writes what it has seen: key, number, request id.
+ * Goes through its records one by one and fails at one by chance: those before it have been seen then, and come again unless
+ * it `reports` where it failed. It writes what it has seen: key, number, request id, shard.
  */
-export const orderHandler = (share: number, mostMs: number): string => `
+export const orderHandler = (share: number, mostMs: number, reports = false): string => `
 import { appendFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 export const handler = async ({ Records }, { awsRequestId }) => {
@@ -31,7 +32,9 @@ export const handler = async ({ Records }, { awsRequestId }) => {
   const lines = seen.map(({ kinesis, eventID }) =>
     kinesis.partitionKey + ' ' + Buffer.from(kinesis.data, 'base64') + ' ' + awsRequestId + ' ' + eventID.split(':')[0].slice(-3))
   if (lines.length > 0) appendFileSync(process.env.LOG, lines.join('\\n') + '\\n')
-  if (fails) throw new Error('by chance')
+  if (!fails) return
+  if (!${reports} || Math.random() < 0.3) throw new Error('by chance')
+  return { batchItemFailures: [{ itemIdentifier: Records[seen.length].kinesis.sequenceNumber }] }
 }`
 
 export type Order = {
@@ -143,11 +146,16 @@ export async function rageOverStream(
   const { stream, functionName, keys: count, numbers, seconds, chance, say } = options
   const keys = Array.from({ length: count }, (_, index) => `k${index}`)
   await crew.createStream(stream, 4)
+  const bisects = chance(2) === 0
+  const reports = chance(2) === 0
+  await crew.deploy(functionName, orderHandler(0.1, 20, reports))
   const uuid = await crew.map(functionName, stream, {
     BatchSize: 10 + chance(40),
     ParallelizationFactor: 10,
-    BisectBatchOnFunctionError: chance(2) === 0,
+    BisectBatchOnFunctionError: bisects,
+    FunctionResponseTypes: reports ? ['ReportBatchItemFailures'] : [],
   })
+  say(`${bisects ? 'bisected' : 'whole'} batches, ${reports ? 'items' : 'batches'} that fail`)
   const checkpoints = watchCheckpoints(crew, uuid)
   const beganMs = performance.now()
   const kills: Record<string, number> = {}
@@ -162,23 +170,25 @@ export async function rageOverStream(
         stream,
         keys.map((key) => ({ key, text: String(number) })),
       )
-      if (number === Math.floor(numbers / 3)) resharding.push(split(crew, stream, chance, say))
-      if (number === Math.floor((2 * numbers) / 3)) {
-        resharding.push(
-          ...resharding
-            .splice(0)
-            .map((before) => before.then(() => merge(crew, stream, chance, say))),
-        )
-      }
+      const change = changes.get(number)
+      if (change !== undefined) changing = changing.then(change)
     }
     isPut = true
   }
-  const resharding: Promise<void>[] = []
+  /** In the middle, after so many numbers. */
+  const changes = new Map([
+    [Math.floor(numbers / 4), () => split(crew, stream, chance, say)],
+    [Math.floor(numbers / 2), () => reconfigure(crew, uuid, chance, say)],
+    [Math.floor((3 * numbers) / 4), () => merge(crew, stream, chance, say)],
+  ])
+  let changing = Promise.resolve()
   const replacing: Promise<void>[] = []
   const hit = async (victim: Victim | 'poller') => {
     kills[victim] = (kills[victim] ?? 0) + 1
     if (victim !== 'nats-server') {
-      replacing.push(crew.replace(victim satisfies CrewRole))
+      // One that is told to end leaves its shards as they should be left.
+      const isEnded = victim === 'poller' && chance(4) === 0
+      replacing.push(crew.replace(victim satisfies CrewRole, isEnded ? 'SIGTERM' : 'SIGKILL'))
       return
     }
     await crew.nats.kill()
@@ -196,7 +206,7 @@ export async function rageOverStream(
   }
   await Promise.all([putAll(), rage()])
   const puttingMs = performance.now() - beganMs
-  await Promise.all([...replacing, ...resharding])
+  await Promise.all([...replacing, changing])
   const calmFromMs = performance.now()
   const isThrough = () => orderOf(crew.written(functionName), keys, numbers).missing.length === 0
   await until(isThrough, { forMs: 90_000, everyMs: 500 }).catch(() => {})
@@ -225,6 +235,24 @@ const openShards = async (crew: StreamCrew, stream: string): Promise<Shard[]> =>
   (await crew.shards(stream))
     .filter(isOpen)
     .sort((one, other) => (bounds(one)[0] < bounds(other)[0] ? -1 : 1))
+
+/** Other lanes and other batches, while records are in hand. */
+async function reconfigure(
+  crew: StreamCrew,
+  uuid: string,
+  chance: (below: number) => number,
+  say: (text: string) => void,
+): Promise<void> {
+  const changes = { ParallelizationFactor: 1 + chance(9), BatchSize: 10 + chance(90) }
+  await until(
+    async () => {
+      await crew.lambda().send(new UpdateEventSourceMappingCommand({ UUID: uuid, ...changes }))
+      return true
+    },
+    { everyMs: 200 },
+  )
+  say(`${changes.ParallelizationFactor} lanes, batches of ${changes.BatchSize}`)
+}
 
 /** Asked until it is so: a front end or the tracker may die over it. */
 async function reshard(
