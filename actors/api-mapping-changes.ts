@@ -7,7 +7,7 @@ import { streamNotFound } from '../edges/aws/event-source.ts'
 import { alreadyMapped, mappingInUse, noSuchMapping } from '../edges/aws/event-source-mapping.ts'
 import type { MappingCommand, MappingRecord } from '../machines/mapping.ts'
 import type { ApiBinding } from './api.ts'
-import type { MappingAnswer } from './mapping-call.ts'
+import type { MappingAnswer } from './mapping-command.ts'
 
 export type MappingChanges = {
   find(uuid: string): Promise<MappingRecord | undefined>

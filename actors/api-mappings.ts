@@ -13,7 +13,7 @@ import {
 } from '../edges/aws/destinations.ts'
 import { isRefusal, type Refusal } from '../edges/aws/errors.ts'
 import { latest } from '../edges/aws/event-invoke.ts'
-import { isSource, sourceNotBuilt, streamNotFound } from '../edges/aws/event-source.ts'
+import { sourceNotBuilt, streamNotFound } from '../edges/aws/event-source.ts'
 import {
   type CreateMapping,
   checkMapping,
@@ -30,6 +30,7 @@ import { pageOf } from '../edges/aws/pages.ts'
 import type { MappingRecord } from '../machines/mapping.ts'
 import type { ApiBinding, ApiHandler } from './api.ts'
 import { mappingChanges } from './api-mapping-changes.ts'
+import { sourceState } from './mapping-source.ts'
 
 type Operation =
   | 'CreateEventSourceMapping'
@@ -152,8 +153,9 @@ async function findSource(
   if (source.kind === 'not built') return sourceNotBuilt(source.service)
   const bad = await refuseDestination(settings.onFailure, binding)
   if (bad !== undefined) return bad
-  const stream = await binding.streams.find(source.stream)
-  return isSource(source, stream) ? source.stream : streamNotFound(source.arn)
+  const { arn: sourceArn, stream, isHere } = source
+  const state = sourceState({ sourceArn, stream }, await binding.streams.find(stream))
+  return isHere && state === 'there' ? stream : streamNotFound(sourceArn)
 }
 
 async function refuseUpdate(

@@ -32,7 +32,7 @@ import { mappingOperations } from './api-mappings.ts'
 import { recursionOperations } from './api-recursion.ts'
 import { tagOperations } from './api-tags.ts'
 import type { FunctionCommand } from './function.ts'
-import type { MappingAnswer } from './mapping-call.ts'
+import type { MappingAnswer } from './mapping-command.ts'
 import type { MappingCopies } from './mapping-copies.ts'
 import { respondRefused } from './nats-door.ts'
 

@@ -42,7 +42,7 @@ export type Holdings<Opened extends Reader> = {
   epochOf(key: string): number | undefined
   /** Nothing of it is in hand any more. */
   emptied(key: string): void
-  /** Takes nothing new, and resolves when what runs has ended and all leases are given back. */
+  /** Takes nothing new, and resolves when what runs has ended and all leases are given back, as far as the server is there. */
   stop(): Promise<void>
 }
 
@@ -69,6 +69,8 @@ export type HoldingsBinding<Opened extends Reader> = {
 
 /** A reader that leaves gives its lease back, and then it is ours within a watch's delay; this is for what is missed. */
 const ASK_AGAIN_MS = 500
+/** A server that is there takes a lease back in milliseconds; one that is not would keep us for as long as leases live. */
+const GIVE_BACK_MS = 2_000
 
 export function openHoldings<Opened extends Reader>(
   binding: HoldingsBinding<Opened>,
@@ -240,9 +242,20 @@ export function openHoldings<Opened extends Reader>(
       assignments = undefined
       for (const key of [...holdings.instances()]) holdings.send(key, { type: 'withdrawn' })
       if (holdings.size > 0) await new Promise<void>((resolve) => whenNone.push(resolve))
-      await Promise.all(leaving.values())
+      await within(Promise.all(leaving.values()), GIVE_BACK_MS, clock)
       clock.clearTimer(waking)
       leaseWatch?.stop()
     },
   }
+}
+
+/** Resolves when the work is done, at the latest then. */
+function within(work: Promise<unknown>, mostMs: number, clock: Clock): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = clock.setTimer(resolve, mostMs)
+    void work.then(() => {
+      clock.clearTimer(timer)
+      resolve()
+    })
+  })
 }

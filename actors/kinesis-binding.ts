@@ -13,6 +13,7 @@ import { noSuchStream, type ReadArn, readKinesisArn } from '../edges/aws/kinesis
 import type { Place } from '../edges/aws/names.ts'
 import { shardId } from '../edges/aws/shard-id.ts'
 import { notNull, validationSentence } from '../edges/aws/validation-texts.ts'
+import type { KinesisEvents } from '../edges/http-kinesis.ts'
 import type { Shard, StreamRecord } from '../machines/stream.ts'
 import type { KnownStreams } from './known-streams.ts'
 import type { ShardLimits } from './shard-limits.ts'
@@ -35,28 +36,8 @@ export type KinesisBinding = {
   log: Log
 }
 
-export type KinesisCaller = { requestId: string; signal: AbortSignal }
-
-/** An answer that goes on: what SubscribeToShard gives. */
-export type KinesisEvents = {
-  events(tell: {
-    event(event: object): void
-    failed(refusal: KinesisRefusal): void
-    ended(): void
-  }): { stop(): void; pause?(): void; resume?(): void }
-}
-
-export type CallKinesis = (
-  operation: string,
-  input: Input,
-  caller: KinesisCaller,
-) => Promise<object | KinesisRefusal | KinesisEvents>
-
-/** Gives what the operation answers, a refusal, or throws KinesisRefused. */
-export type KinesisHandler = (
-  input: Input,
-  caller: KinesisCaller,
-) => Promise<object | KinesisRefusal | KinesisEvents>
+/** Gives what the operation answers, a refusal, or throws KinesisRefused. The input is as its shape has it. */
+export type KinesisHandler = (input: Input) => Promise<object | KinesisRefusal | KinesisEvents>
 
 export class KinesisRefused extends Error {
   override readonly name = 'KinesisRefused'
@@ -76,13 +57,6 @@ export function allowed<T>(value: T | KinesisRefusal): T {
 
 export const refused = (...refusal: Parameters<typeof refuseKinesis>): KinesisRefused =>
   new KinesisRefused(refuseKinesis(...refusal))
-
-/** A setting of AWS's that we would not honour. Throws KinesisRefused. */
-export function unhonoured(input: Input, member: string): void {
-  if (input[member] !== undefined) {
-    throw refused('InvalidArgumentException', `lambus does not honour ${member}.`)
-  }
-}
 
 /** The name of the stream that a request is about, whether or not there is one. Throws KinesisRefused. */
 export function streamNameOf({ place }: KinesisBinding, input: Input, action: string): string {

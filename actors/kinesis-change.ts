@@ -13,7 +13,6 @@ import {
 import { streamArn, unknownShard } from '../edges/aws/kinesis-names.ts'
 import { describeConsumer, isOpen } from '../edges/aws/kinesis-shapes.ts'
 import { shardIndex } from '../edges/aws/shard-id.ts'
-import { notNull, validationSentence } from '../edges/aws/validation-texts.ts'
 import type { StreamCommand, StreamRecord } from '../machines/stream.ts'
 import {
   internalFailure,
@@ -23,7 +22,6 @@ import {
   namedBy,
   refused,
   streamNameOf,
-  unhonoured,
 } from './kinesis-binding.ts'
 import { consumerOf } from './kinesis-consumers.ts'
 import { askTracker } from './tracker-call.ts'
@@ -97,7 +95,6 @@ export function changeOperations(binding: KinesisBinding): Record<ChangeOperatio
 
   return {
     async CreateStream(input) {
-      unhonoured(input, 'WarmThroughputMiBps')
       return await done({
         type: 'create',
         name: input['StreamName'] as string,
@@ -145,7 +142,6 @@ export function changeOperations(binding: KinesisBinding): Record<ChangeOperatio
       return await done({ type: 'setMaxRecord', name, maxRecordKib })
     },
     async UpdateStreamMode(input) {
-      unhonoured(input, 'WarmThroughputMiBps')
       const name = streamNameOf(binding, input, 'UpdateStreamMode')
       return await done({ type: 'setMode', name, mode: modeIn(input) })
     },
@@ -194,15 +190,12 @@ const modeIn = (input: Input): StreamRecord['mode'] =>
 function capacityIn(input: Input): { mode: StreamRecord['mode']; shardCount: number } {
   const mode = modeIn(input)
   const shardCount = input['ShardCount'] as number | undefined
-  if (mode === 'ON_DEMAND') {
-    if (shardCount === undefined) return { mode, shardCount: onDemandShards }
-    throw refused(
-      'InvalidArgumentException',
-      'ShardCount cannot be provided for a stream in ON_DEMAND mode.',
-    )
-  }
-  if (shardCount !== undefined) return { mode, shardCount }
-  throw refused('ValidationException', validationSentence([notNull('shardCount')]))
+  if (mode === 'PROVISIONED') return { mode, shardCount: shardCount as number }
+  if (shardCount === undefined) return { mode, shardCount: onDemandShards }
+  throw refused(
+    'InvalidArgumentException',
+    'ShardCount cannot be provided for a stream in ON_DEMAND mode.',
+  )
 }
 
 /** Throws KinesisRefused when NATS would not carry such a record. */

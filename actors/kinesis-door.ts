@@ -22,7 +22,7 @@ import {
   patternConstraint,
   validationSentence,
 } from '../edges/aws/validation-texts.ts'
-import type { CallKinesis } from './kinesis-binding.ts'
+import type { CallKinesis } from '../edges/http-kinesis.ts'
 
 export type KinesisDoor = {
   readonly counts: { records: number; refusedRecords: number }

@@ -7,8 +7,8 @@
  *                                     └ stream or consumer gone: ResourceNotFoundException
  *
  * A consumer has one subscription of each shard. Who asks within five seconds of the last one is refused, later it takes over;
- * front ends tell each other. That is core NATS: two that ask two front ends in the same moment both begin, and the second to
- * be heard of stays.
+ * front ends tell each other. That is core NATS: two that ask two front ends in the same moment both begin, and the later one, by
+ * their clocks, stays.
  * Source: Kinesis API reference, SubscribeToShard; Kinesis Data Streams Developer Guide, "Developing enhanced fan-out
  * consumers". The texts were seen in public reports (awslabs/amazon-kinesis-client #391, awslabs/kinesis-hot-shard-advisor #37).
  */
@@ -18,10 +18,10 @@ import type { Input } from '../edges/aws/constraints.ts'
 import { type KinesisRefusal, refuseKinesis } from '../edges/aws/kinesis-errors.ts'
 import { consumerArn } from '../edges/aws/kinesis-names.ts'
 import { shardId } from '../edges/aws/shard-id.ts'
+import type { KinesisEvents } from '../edges/http-kinesis.ts'
 import {
   allowed,
   type KinesisBinding,
-  type KinesisEvents,
   type KinesisHandler,
   KinesisRefused,
 } from './kinesis-binding.ts'
@@ -33,7 +33,9 @@ import { openSubscription, type Subscription, type SubscriptionPlace } from './s
 /** Source: Kinesis API reference, SubscribeToShard. */
 const KEPT_FOR_MS = 5_000
 
-type Taken = { id: string; atMs: number }
+/** `atMs` is its front end's time, `heardAtMs` ours, and for durations. */
+type Announced = { key: string; id: string; atMs: number }
+type Taken = Announced & { heardAtMs: number }
 
 export function subscribeOperations(binding: KinesisBinding): {
   operations: Record<'SubscribeToShard', KinesisHandler>
@@ -44,21 +46,28 @@ export function subscribeOperations(binding: KinesisBinding): {
   const { bus, clock, place, newId } = binding
   /** By consumer and shard: the newest subscription that we heard of. */
   const taken = new Map<string, Taken>()
-  const open = new Map<string, { key: string; subscription: Subscription; inUse: KinesisRefusal }>()
+  const open = new Map<
+    string,
+    { announced: Announced; subscription: Subscription; inUse: KinesisRefusal }
+  >()
   let isDraining = false
 
-  const note = (key: string, id: string): void => {
-    const nowMs = clock.monotonicMs()
-    for (const [other, { atMs }] of taken) if (nowMs - atMs >= KEPT_FOR_MS) taken.delete(other)
-    taken.set(key, { id, atMs: nowMs })
-    for (const [other, { key: itsKey, subscription, inUse }] of open) {
-      if (itsKey === key && other !== id) subscription.fail(inUse)
+  const note = (announced: Announced): void => {
+    const { key, id } = announced
+    const heardAtMs = clock.monotonicMs()
+    for (const [other, last] of taken) {
+      if (heardAtMs - last.heardAtMs >= KEPT_FOR_MS) taken.delete(other)
+    }
+    const last = taken.get(key)
+    if (last !== undefined && !isLater(announced, last)) return
+    taken.set(key, { ...announced, heardAtMs })
+    for (const { announced: ours, subscription, inUse } of [...open.values()]) {
+      if (ours.key === key && ours.id !== id && isLater(announced, ours)) subscription.fail(inUse)
     }
   }
 
   const hearing = bus.subscribe(subscribedToShard, (message: Msg) => {
-    const { key, id } = message.json<{ key: string; id: string }>()
-    if (taken.get(key)?.id !== id) note(key, id)
+    note(message.json<Announced>())
   })
 
   const begin = (where: SubscriptionPlace, key: string, inUse: KinesisRefusal): KinesisEvents => ({
@@ -76,9 +85,10 @@ export function subscribeOperations(binding: KinesisBinding): {
           tell.ended()
         },
       })
-      open.set(id, { key, subscription, inUse })
-      note(key, id)
-      bus.publish(subscribedToShard, JSON.stringify({ key, id }))
+      const announced = { key, id, atMs: clock.nowMs() }
+      open.set(id, { announced, subscription, inUse })
+      note(announced)
+      bus.publish(subscribedToShard, JSON.stringify(announced))
       if (isDraining) subscription.end()
       return {
         stop() {
@@ -108,7 +118,7 @@ export function subscribeOperations(binding: KinesisBinding): {
           `Another active subscription exists for this consumer: ${place.account}:${stream.name}:${shardId(shard.index)}:${consumer.name}`,
         )
         const last = taken.get(key)
-        if (last !== undefined && clock.monotonicMs() - last.atMs < KEPT_FOR_MS) return inUse
+        if (last !== undefined && clock.monotonicMs() - last.heardAtMs < KEPT_FOR_MS) return inUse
         const position = positionIn(input['StartingPosition'] as Input)
         const where = { stream, shard }
         const from = allowed(await startOf(binding, where, position, 'SubscribeToShard'))
@@ -122,6 +132,9 @@ export function subscribeOperations(binding: KinesisBinding): {
     stop: () => hearing.stop(),
   }
 }
+
+const isLater = (one: Announced, other: Announced): boolean =>
+  one.atMs === other.atMs ? one.id > other.id : one.atMs > other.atMs
 
 const positionIn = (position: Input) => ({
   type: position['Type'] as string,

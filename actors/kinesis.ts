@@ -7,21 +7,14 @@
 import { BusError } from '../bus/bus-error.ts'
 import { openShardReader } from '../bus/shard-read.ts'
 import { openShardWriter } from '../bus/shard-write.ts'
-import type { Input } from '../edges/aws/constraints.ts'
+import { isKinesisRefusal, type KinesisRefusal } from '../edges/aws/kinesis-errors.ts'
+import type { KinesisOperation } from '../edges/aws/kinesis-operations.ts'
+import type { CallKinesis } from '../edges/http-kinesis.ts'
 import {
-  isKinesisRefusal,
-  type KinesisRefusal,
-  refuseKinesis,
-} from '../edges/aws/kinesis-errors.ts'
-import {
-  type CallKinesis,
   internalFailure,
   type KinesisBinding,
-  type KinesisCaller,
-  type KinesisEvents,
   type KinesisHandler,
   KinesisRefused,
-  unhonoured,
 } from './kinesis-binding.ts'
 import { changeOperations } from './kinesis-change.ts'
 import { consumerOperations } from './kinesis-consumers.ts'
@@ -57,7 +50,7 @@ export function openKinesis(
   }
   const counts = { calls: 0, refused: 0, failed: 0 }
   const subscribing = subscribeOperations(binding)
-  const handlers: Record<string, KinesisHandler> = {
+  const handlers: Record<KinesisOperation, KinesisHandler> = {
     ...putOperations(binding),
     ...readOperations(binding),
     ...shardOperations(binding),
@@ -65,22 +58,6 @@ export function openKinesis(
     ...consumerOperations(binding),
     ...changeOperations(binding),
     ...subscribing.operations,
-  }
-
-  const perform = async (
-    operation: string,
-    input: Input,
-    caller: KinesisCaller,
-  ): Promise<object | KinesisRefusal | KinesisEvents> => {
-    const handler = Object.hasOwn(handlers, operation) ? handlers[operation] : undefined
-    if (handler === undefined) {
-      return refuseKinesis(
-        'UnknownOperationException',
-        `lambus does not implement the operation ${operation}.`,
-      )
-    }
-    unhonoured(input, 'StreamId')
-    return await handler(input, caller)
   }
 
   const failed = (operation: string, error: unknown): KinesisRefusal => {
@@ -96,11 +73,11 @@ export function openKinesis(
 
   return {
     counts,
-    async call(operation, input, caller) {
+    async call(operation, input) {
       counts.calls++
       let told: object
       try {
-        told = await perform(operation, input, caller)
+        told = await handlers[operation](input)
       } catch (error) {
         told = failed(operation, error)
       }

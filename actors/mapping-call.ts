@@ -6,15 +6,8 @@
  */
 import type { Bus, Clock } from '../bus/bus.ts'
 import * as subjects from '../bus/subjects.ts'
-import type { MappingCommand, MappingRecord } from '../machines/mapping.ts'
-
-/** `uuid`: of the mapping that is there already. */
-export type MappingAnswer =
-  | { record: MappingRecord }
-  | {
-      refused: 'noSuchMapping' | 'exists' | 'noSuchStream' | 'noSuchConsumer' | 'busy'
-      uuid?: string
-    }
+import type { MappingCommand } from '../machines/mapping.ts'
+import type { MappingAnswer } from './mapping-command.ts'
 
 /** Longer than another takes to lead, and together shorter than a front end waits for an operation. */
 const INSIST_MS = 5_000

@@ -6,6 +6,7 @@
 import type { Clock, Log } from '../bus/bus.ts'
 import type { Directory, DirectoryCopy } from '../bus/directory.ts'
 import type { Leases, LeaseWatch } from '../bus/leases.ts'
+import { shardLeases } from './holding.ts'
 import { partsOfShard } from './shard.ts'
 
 export type MappingReaders = {
@@ -24,9 +25,6 @@ export type MappingReadersBinding = {
   reconcileMs: number
   changed(mapping: string, isRead: boolean): void
 }
-
-/** The lease of the shard `<mapping>.<shard>` has that key with this before it. */
-const leasePrefix = 'shard.'
 
 export function openMappingReaders(binding: MappingReadersBinding): MappingReaders {
   const { clock, log, reconcileMs } = binding
@@ -55,8 +53,8 @@ export function openMappingReaders(binding: MappingReadersBinding): MappingReade
     readerOf: (key) => readers.get(key),
     async join() {
       watch = await binding.leases.watch((leaseKey, holding) => {
-        if (!leaseKey.startsWith(leasePrefix)) return
-        const key = leaseKey.slice(leasePrefix.length)
+        if (!leaseKey.startsWith(shardLeases)) return
+        const key = leaseKey.slice(shardLeases.length)
         if (holding === undefined) readers.delete(key)
         else readers.set(key, holding.value)
         note(leased, key, holding !== undefined)

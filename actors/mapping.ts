@@ -40,7 +40,7 @@ export type Mappings = {
   hosts: readonly [Host<typeof mappingMachine>, Host<typeof shardMachine>]
   /** Begins to watch who reads, and to hear what is asked. */
   join(): Promise<void>
-  /** Goes on from what the directories say. Throws BusError BUS_STORE_UNAVAILABLE. */
+  /** Goes on from what the directories say; resolves when it does, or is to lead no more. */
   lead(epoch: number): Promise<void>
   follow(): void
   /** A stream was made, has changed, or is gone: also while another leads. */
@@ -48,6 +48,9 @@ export type Mappings = {
   get(uuid: string): MappingRecord | undefined
   /** While this one leads: all mappings, with their shards. */
   overview(): MappingOverview[]
+  /** The same, as they stand in the directories. */
+  records(): MappingRecord[]
+  works(): ShardWork[]
   counts(): MappingCounts
   stop(): void
 }
@@ -87,6 +90,7 @@ export type MappingCounts = { unread: number; uncovered: number; repaired: numbe
 /** A poller ends what runs for 30 s, and its lease is over 15 s after it has hung. */
 const LEAVE_FOR_MS = 60_000
 const CLEAR_AGAIN_MS = 5_000
+const BEGIN_AGAIN_MS = 1_000
 /** A result is worth a write, but a shard may have a thousand in a second. */
 const RESULTS_EVERY_MS = 1_000
 /** Checkpoints without a shard are rare and harmless: with looks every 2 s, about once a minute. */
@@ -102,6 +106,8 @@ export function openMappings(binding: MappingsBinding): Mappings {
   /** Taken away by this leader: a copy may show them a moment longer. */
   const gone = new Set<string>()
   let copy: DirectoryCopy<MappingRecord> | undefined
+  /** It is to lead with that epoch; and it does. */
+  let wanted: number | undefined
   let epoch: number | undefined
   let asked = 0
   let looks = 0
@@ -123,8 +129,13 @@ export function openMappings(binding: MappingsBinding): Mappings {
     log,
     duties: {
       publish: async ({ record, reply }, uuid) => {
-        const stored = epoch === undefined ? 'stale' : await records.put(uuid, record, epoch)
-        if (stored === 'stored') answer(reply, { record })
+        try {
+          const stored = epoch === undefined ? 'stale' : await records.put(uuid, record, epoch)
+          if (stored === 'stored') answer(reply, { record })
+        } finally {
+          // Whoever is not answered asks again.
+          askers.delete(reply)
+        }
       },
       refuse: ({ reply }) => answer(reply, { refused: 'busy' }),
       read: (_, uuid) => review(uuid),
@@ -207,7 +218,6 @@ export function openMappings(binding: MappingsBinding): Mappings {
     const reply = String(++asked)
     askers.set(reply, message)
     carryOut(command, reply, () => epoch === at).catch((error) => {
-      // Nobody is answered: whoever asked asks again.
       askers.delete(reply)
       log.warn({ code: 'MAPPING_NOT_CHANGED', err: error }, 'a change could not be made')
     })
@@ -283,11 +293,10 @@ export function openMappings(binding: MappingsBinding): Mappings {
     reviewAll(name)
   }
 
-  const lookAgain = (): void => {
+  const lookAgain = (at: number): void => {
+    if (epoch !== at) return
     looking = clock.setTimer(() => {
-      void look().finally(() => {
-        if (epoch !== undefined) lookAgain()
-      })
+      void look().finally(() => lookAgain(at))
     }, binding.lookEveryMs)
   }
 
@@ -329,7 +338,28 @@ export function openMappings(binding: MappingsBinding): Mappings {
     }),
   ]
 
+  const takeOver = async (newEpoch: number): Promise<void> => {
+    // Opened anew, so that everything is in it that a leader before has stored.
+    copy?.stop()
+    const opened = await binding.mappings.watch({
+      reconcileEveryMs: binding.reconcileMs,
+      clock,
+      log,
+    })
+    copy = opened
+    await shards.lead(newEpoch)
+    const found = [...opened.entries()].map(([, record]) => record)
+    // What was heard while another led may be old.
+    await Promise.all([...new Set(found.map(({ stream }) => stream))].map(streams.lookUp))
+    if (wanted !== newEpoch) return
+    epoch = newEpoch
+    for (const record of found) begin(record)
+    await look()
+    lookAgain(newEpoch)
+  }
+
   const follow = (): void => {
+    wanted = undefined
     epoch = undefined
     clock.clearTimer(looking)
     clock.clearTimer(telling)
@@ -348,22 +378,15 @@ export function openMappings(binding: MappingsBinding): Mappings {
     hosts: [mappings, shards.host],
     join: readers.join,
     async lead(newEpoch) {
-      // Opened anew, so that everything is in it that a leader before has stored.
-      const opened = await binding.mappings.watch({
-        reconcileEveryMs: binding.reconcileMs,
-        clock,
-        log,
-      })
-      copy = opened
-      await shards.lead(newEpoch)
-      const found = [...opened.entries()].map(([, record]) => record)
-      // What was heard while another led may be old.
-      await Promise.all([...new Set(found.map(({ stream }) => stream))].map(streams.lookUp))
-      epoch = newEpoch
-      for (const record of found) begin(record)
-      await look()
-      clock.clearTimer(looking)
-      lookAgain()
+      wanted = newEpoch
+      while (wanted === newEpoch) {
+        try {
+          return await takeOver(newEpoch)
+        } catch (error) {
+          notSeen(error)
+          await new Promise<void>((resolve) => clock.setTimer(resolve, BEGIN_AGAIN_MS))
+        }
+      }
     },
     follow,
     streamChanged(name, record) {
@@ -372,6 +395,8 @@ export function openMappings(binding: MappingsBinding): Mappings {
     },
     get: recordOf,
     overview,
+    records: all,
+    works: () => [...shards.tracked()].map(({ work }) => work),
     counts: () => ({ ...audit.counts, ...shards.counts }),
     stop() {
       for (const subscription of subscriptions) subscription.stop()

@@ -164,6 +164,7 @@ export function openTrackedShards(binding: TrackedShardsBinding): TrackedShards 
     counts,
     async lead(newEpoch) {
       // Opened anew, so that everything is in it that a leader before has stored.
+      copy?.stop()
       copy = await binding.works.watch({ reconcileEveryMs: binding.reconcileMs, clock, log })
       left = new Map(copy.entries())
       epoch = newEpoch

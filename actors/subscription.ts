@@ -1,20 +1,18 @@
 /**
  * One subscription to a shard: what is stored there from a sequence on, in events of some size, for five minutes.
  *
- * It reads by a tail of its own, which it opens anew where it ended: when it breaks, and when the client is slow and reads
- * again (`pause`, `resume`).
+ * A client that is slow has nothing told to it, and after a thousand records nothing read for it. A source that breaks is opened
+ * anew behind what came of it.
  * Source: Kinesis API reference, SubscribeToShard and SubscribeToShardEvent.
  */
-import { readDelivered } from '../bus/delivered.ts'
-import { readRecord, type StoredRecord } from '../bus/shard-record.ts'
-import { recordStream, shard as shardSubject } from '../bus/subjects.ts'
-import { openTail, type Tail } from '../bus/tail.ts'
+import type { StoredRecord } from '../bus/shard-record.ts'
+import { openShardSource, type ShardSource } from '../bus/shard-source.ts'
 import type { KinesisRefusal } from '../edges/aws/kinesis-errors.ts'
 import { noSuchConsumer, noSuchStream } from '../edges/aws/kinesis-names.ts'
 import { childShards } from '../edges/aws/kinesis-shapes.ts'
 import { sequenceNumber } from '../edges/aws/sequence-number.ts'
 import type { Shard, StreamConsumer, StreamRecord } from '../machines/stream.ts'
-import type { KinesisBinding } from './kinesis-binding.ts'
+import { addressOf, type KinesisBinding } from './kinesis-binding.ts'
 import { behindMs, isOver, recordAnswer } from './kinesis-read.ts'
 
 export type SubscriptionPlace = {
@@ -48,7 +46,9 @@ const BEAT_MS = 5_000
 const GATHER_MS = 10
 const mostRecords = 500
 const mostBytes = 2_097_152
-const PAUSE_MS = 1_000
+/** As many wait here for a client. */
+const ROOM = 1_000
+const PAUSE_MS = 500
 
 export function openSubscription(
   binding: KinesisBinding,
@@ -56,155 +56,144 @@ export function openSubscription(
   tell: Tell,
 ): Subscription {
   const { bus, clock, streams, place, log } = binding
-  let next = from
-  let heard: StoredRecord[] = []
-  let heardBytes = 0
-  /** Behind what was heard, as far as the server said. */
+  const address = addressOf(stream, shard)
+  /** Heard, and not told. */
+  const heard: StoredRecord[] = []
+  /** Sequences of the record stream. */
+  let heardTo = from - 1
+  let toldTo = from - 1
+  /** In the stream behind what was heard, when that was. */
   let pending = 0
   let toldAtMs = clock.monotonicMs()
   let isPaused = false
   let isDone = false
   let isLooking = false
-  let tail: Tail | undefined
-  // Each tail has a number; whatever belongs to an earlier one is ignored.
-  let tails = 0
+  let source: ShardSource | undefined
   let gathering: unknown
 
-  const record = (): StreamRecord | undefined => {
+  /** The stream as it is now. */
+  const current = (): StreamRecord | undefined => {
     const now = streams.get(stream.name)
     return now?.incarnation === stream.incarnation ? now : undefined
   }
 
-  const event = (more: object): void => {
+  const event = (records: StoredRecord[], more: object): void => {
     toldAtMs = clock.monotonicMs()
-    const records = heard
-    heard = []
-    heardBytes = 0
+    const isAll = pending === 0 && heard.length === 0
     tell.event({
-      Records: records.map((each) => recordAnswer(shard, each)),
+      Records: records.map((record) => recordAnswer(shard, record)),
       ...more,
-      MillisBehindLatest: pending === 0 ? 0 : behindMs(records.at(-1), clock.nowMs()),
+      MillisBehindLatest: isAll ? 0 : behindMs(records.at(-1), clock.nowMs()),
     })
   }
 
-  /** Where to go on: behind what was told, whatever sequence that has. */
-  const goOn = () => ({
+  /** Where somebody goes on behind what was told, whatever sequence that has. */
+  const goOn = (last?: StoredRecord) => ({
     ContinuationSequenceNumber: sequenceNumber({
       shardCreatedAtMs: shard.createdAtMs,
       shard: shard.index,
-      counter: next - 1,
-      arrivalMs: heard.at(-1)?.arrivalMs ?? clock.nowMs(),
+      counter: toldTo,
+      arrivalMs: last?.arrivalMs ?? clock.nowMs(),
     }),
   })
 
   const flush = (): void => {
     clock.clearTimer(gathering)
     gathering = undefined
-    if (!isDone && heard.length > 0) event(goOn())
+    while (heard.length > 0 && !isPaused && !isDone) {
+      const records = heard.splice(0, fitting(heard))
+      const last = records.at(-1)
+      toldTo = last?.sequence ?? toldTo
+      event(records, goOn(last))
+    }
+    source?.more()
+    lookForEnd()
   }
 
-  const hear = (read: StoredRecord, behind: number): void => {
-    if (heardBytes + read.data.length > mostBytes) flush()
-    if (isDone) return
-    heard.push(read)
-    heardBytes += read.data.length
-    next = read.sequence + 1
+  const hear = (record: StoredRecord, behind: number): void => {
+    heard.push(record)
+    heardTo = record.sequence
     pending = behind
     if (heard.length >= mostRecords) flush()
     else gathering ??= clock.setTimer(flush, GATHER_MS)
   }
 
-  const listen = async (): Promise<void> => {
-    const mine = ++tails
-    const isMine = () => mine === tails && !isDone
-    const where = {
-      stream: recordStream(stream.name),
-      subject: shardSubject(stream.name, stream.incarnation, shard.index),
-      from: next,
-    }
-    const opened = await openTail(bus, where, {
-      message(message, sequence) {
-        if (!isMine()) return
-        hear(readRecord(message, sequence, clock.nowMs()), readDelivered(message).pending)
+  const read = async (): Promise<void> => {
+    let isThis = true
+    const isWanted = () => isThis && !isDone
+    const opened = await openShardSource(
+      bus,
+      clock,
+      address,
+      { after: heardTo },
+      {
+        record: (record, behind) => {
+          if (isWanted()) hear(record, behind)
+        },
+        room: () => (isPaused || !isWanted() ? 0 : ROOM - heard.length),
+        broken(why) {
+          log.debug({ stream: stream.name, shard: shard.index, why }, 'a shard is read anew')
+          isThis = false
+          source = undefined
+          readSoon()
+        },
       },
-      caughtUp() {
-        if (!isMine()) return
-        pending = 0
-        if (heard.length > 0) flush()
-        else event(goOn())
-        lookForEnd()
-      },
-      broken(why) {
-        if (!isMine()) return
-        log.warn({ code: 'KINESIS_TAIL_BROKEN', stream: stream.name, why }, 'opened anew')
-        tail = undefined
-        listenSoon()
-      },
-    })
-    if (isMine()) tail = opened
-    else opened.stop()
+    )
+    if (!isWanted()) return opened.stop()
+    source = opened
+    pending = opened.pending
+    opened.more()
+    if (pending === 0 && heard.length === 0 && !isPaused) event([], goOn())
+    lookForEnd()
   }
 
-  const listenNow = (): void => {
-    if (isDone || isPaused) return
-    listen().catch((error) => {
-      log.warn({ code: 'KINESIS_TAIL_FAILED', stream: stream.name, err: error }, 'tried again')
-      listenSoon()
+  const readNow = (): void => {
+    if (isDone) return
+    read().catch((error) => {
+      log.warn({ code: 'SHARD_NOT_READ', stream: stream.name, err: error }, 'again soon')
+      readSoon()
     })
   }
-  const listenSoon = () => void clock.setTimer(listenNow, PAUSE_MS)
-
-  const deafen = (): void => {
-    tails++
-    tail?.stop()
-    tail = undefined
-  }
+  const readSoon = () => void clock.setTimer(readNow, PAUSE_MS)
 
   /** Nothing is looked for while something is on its way. */
   const lookForEnd = (): void => {
-    const now = record()
+    const now = current()
     const itself = now?.shards.find(({ index }) => index === shard.index)
-    if (
-      isDone ||
-      isPaused ||
-      isLooking ||
-      pending > 0 ||
-      now === undefined ||
-      itself === undefined
-    ) {
-      return
-    }
+    const isBusy = isDone || isPaused || isLooking || pending > 0 || heard.length > 0
+    if (isBusy || source === undefined || now === undefined || itself === undefined) return
     isLooking = true
-    const at = next
-    isOver(binding, now, itself, at)
+    const at = heardTo
+    isOver(binding, now, itself, at + 1)
       .then((over) => {
-        isLooking = false
-        if (!over || isDone || isPaused || at !== next) return
-        flush()
-        event(childShards(now, shard))
-        finish(tell.ended)
+        if (over && !isDone && at === heardTo) finish(() => endOf(now))
       })
       .catch((error) => {
-        isLooking = false
-        log.warn({ code: 'KINESIS_TAIL_FAILED', stream: stream.name, err: error }, 'tried again')
+        log.warn({ code: 'SHARD_NOT_READ', stream: stream.name, err: error }, 'again soon')
       })
+      .finally(() => {
+        isLooking = false
+      })
+  }
+  const endOf = (now: StreamRecord): void => {
+    event([], childShards(now, shard))
+    tell.ended()
   }
 
   const beat = (): void => {
     beating = clock.setTimer(beat, BEAT_MS)
     lookForEnd()
-    if (!isPaused && clock.monotonicMs() - toldAtMs >= BEAT_MS) event(goOn())
+    if (!isPaused && clock.monotonicMs() - toldAtMs >= BEAT_MS) event([], goOn())
   }
 
   const finish = (last: () => void): void => {
     if (isDone) return
     isDone = true
-    deafen()
+    source?.stop()
     forget()
     for (const timer of [gathering, beating, ending]) clock.clearTimer(timer)
     last()
   }
-
   const end = () => {
     flush()
     finish(tell.ended)
@@ -212,7 +201,7 @@ export function openSubscription(
   const fail = (refusal: KinesisRefusal) => finish(() => tell.failed(refusal))
 
   const forget = streams.onChange(stream.name, () => {
-    const now = record()
+    const now = current()
     if (now === undefined) return fail(noSuchStream(stream.name, place))
     const isThere = now.consumers.some(
       ({ name, createdAtMs }) => name === consumer.name && createdAtMs === consumer.createdAtMs,
@@ -222,20 +211,30 @@ export function openSubscription(
   })
   let beating = clock.setTimer(beat, BEAT_MS)
   const ending = clock.setTimer(end, LASTS_MS)
-  listenNow()
+  readNow()
 
   return {
     pause() {
       isPaused = true
-      deafen()
     },
     resume() {
       if (!isPaused) return
       isPaused = false
-      listenNow()
+      flush()
     },
     end,
     fail,
     stop: () => finish(() => {}),
   }
+}
+
+/** How many of these are one event; one at least. */
+function fitting(records: readonly StoredRecord[]): number {
+  let bytes = 0
+  const most = Math.min(records.length, mostRecords)
+  for (let count = 0; count < most; count++) {
+    bytes += (records[count] as StoredRecord).data.length
+    if (bytes > mostBytes && count > 0) return count
+  }
+  return most
 }

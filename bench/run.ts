@@ -15,6 +15,7 @@ import type { Question } from './harness/question.ts'
 import { answerText, machine, page, section } from './harness/report.ts'
 import { idleMemory } from './idle-memory.ts'
 import { steps } from './steps.ts'
+import { streams } from './streams.ts'
 import { throughputNats } from './throughput-nats.ts'
 import { warmHttp } from './warm-http.ts'
 import { warmNats } from './warm-nats.ts'
@@ -27,6 +28,7 @@ const questions: Question[] = [
   asynchronous,
   coldStart,
   burst,
+  streams,
   idleMemory,
   steps,
 ]

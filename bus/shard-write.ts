@@ -5,16 +5,11 @@
  * and a newer map of the stream says where to go. Never several shards in one write: what was staged for a shard before it
  * was closed would be stored by a commit through another shard's subject, behind the end that readers know.
  *
- * JetStream takes what it is sent through one queue, so what had been sent to a shard when its subject was taken away may be
- * stored a moment later: where the shard ends is known when `settled` says so.
- * Source: NATS ADR-50; both measured on nats-server 2.15.1 (test/bus/shard-write.test.ts).
+ * Source: NATS ADR-50; measured on nats-server 2.15.1 (test/bus/shard-write.test.ts).
  */
-import { JetStreamApiError } from '@nats-io/jetstream'
 import type { Msg } from 'nats'
 import { type NewMessage, type PublishAnswer, sendTogether } from './atomic-write.ts'
 import type { Bus, Outcome } from './bus.ts'
-import { BusError } from './bus-error.ts'
-import { insist } from './insist.ts'
 import { sentHeaders } from './sent-headers.ts'
 import { type NewRecord, recordHeaders, type ShardAddress } from './shard-record.ts'
 import { recordStream, shard as shardSubject } from './subjects.ts'
@@ -108,25 +103,3 @@ function outcomeOf(answer: Outcome): PutOutcome {
 }
 
 const answerIn = (answer: Msg): PublishAnswer => answer.json<PublishAnswer>()
-
-/** No stream is called like that. */
-const notOurs = '-'
-/** nats-server, errors.json: expected stream does not match. */
-const OTHER_STREAM = 10060
-
-/**
- * Resolves when all is stored that JetStream took before this was asked: a message that it must refuse waits its turn behind
- * them. `open`: a shard that is open, whichever. Throws BusError BUS_STORE_UNAVAILABLE.
- */
-export const settled = (bus: Bus, open: ShardAddress): Promise<void> => {
-  const subject = shardSubject(open.stream, open.incarnation, open.shard)
-  return insist(bus, subject, async () => {
-    try {
-      await bus.jetstream.publish(subject, undefined, { expect: { streamName: notOurs } })
-    } catch (error) {
-      if (error instanceof JetStreamApiError && error.code === OTHER_STREAM) return
-      throw error
-    }
-    throw new BusError('BUS_STREAM_UNFIT', `${subject}: not the stream that it should be`)
-  })
-}

@@ -11,6 +11,8 @@ import type { StreamRecord, StreamRequest, StreamStatus } from './stream.ts'
 export type StreamRefusal =
   | { why: 'no such stream' }
   | { why: 'exists' }
+  /** Ours: with its dots written out it is too long for what it is the name of in NATS. */
+  | { why: 'too many dots' }
   | { why: 'not active'; status: StreamStatus }
   /** So many more than there are, and they would be too many. */
   | { why: 'shard limit'; additional: number }
@@ -34,6 +36,8 @@ export type StreamRefusal =
 
 /** AWS's least. Its most, 8760, is in its model. */
 const LEAST_RETENTION_HOURS = 24
+/** nats-server, JSMaxNameLen: 255, and a record stream has 15 before. A dot takes three characters. */
+const MOST_NAME_CHARACTERS = 240
 const MOST_TAGS = 50
 /** Kinesis API reference, RegisterStreamConsumer: 20 a stream, 5 of them CREATING. */
 const MOST_CONSUMERS = 20
@@ -86,9 +90,15 @@ export function objectionTo(
 /** Of a stream that is not there. */
 export const objectionToNew = (request: StreamRequest): StreamRefusal | undefined =>
   request.type === 'create'
-    ? (overLimit(request.shardCount, request.room) ??
+    ? (badName(request.name) ??
+      overLimit(request.shardCount, request.room) ??
       badTags(Object.entries(request.tags).flat(), 'add'))
     : { why: 'no such stream' }
+
+function badName(name: string): StreamRefusal | undefined {
+  const dots = name.split('.').length - 1
+  return name.length + 2 * dots > MOST_NAME_CHARACTERS ? { why: 'too many dots' } : undefined
+}
 
 /** Whether the stream is already as it is asked to be. */
 export function isSettled(record: StreamRecord, request: StreamRequest): boolean {

@@ -10,10 +10,8 @@ import { openStreams } from '../actors/stream.ts'
 import { serveTrackedStreams } from '../actors/tracked-streams.ts'
 import { openCheckpoints } from '../bus/checkpoints.ts'
 import { openDirectory } from '../bus/directory.ts'
-import { openLeases } from '../bus/leases.ts'
 import { lastSequenceOf } from '../bus/record-stream.ts'
 import {
-  leasesBucket,
   mappingsBucket,
   shardAssignmentsBucket,
   shardsBucket,
@@ -21,28 +19,16 @@ import {
 } from '../bus/subjects.ts'
 import type { MappingRecord, ShardWork } from '../machines/mapping.ts'
 import type { StreamRecord } from '../machines/stream.ts'
-import { anyHost, type Process, type Role } from './role.ts'
+import { anyHost, openRoleLeases, type Process, type Role } from './role.ts'
 
 /** Shards whose records have all expired may be shown for as much longer. */
 const LOOK_AT_STREAMS_EVERY_MS = 10_000
 /** What a lost message would have said is found out after that. */
 const LOOK_AT_SHARDS_EVERY_MS = 2_000
 
-export async function startStreamTracker({
-  id,
-  bus,
-  config,
-  clock,
-  log,
-  presence,
-  newId,
-}: Process): Promise<Role> {
-  const leases = await openLeases<string>(bus, {
-    bucket: leasesBucket,
-    ttlMs: config.leaseTtlMs,
-    clock,
-    log,
-  })
+export async function startStreamTracker(process: Process): Promise<Role> {
+  const { id, bus, config, clock, log, presence, newId } = process
+  const leases = await openRoleLeases(process)
   const directory = await openDirectory<StreamRecord>(bus, streamsBucket)
   const works = await openDirectory<ShardWork>(bus, shardsBucket)
   const mappings = openMappings({

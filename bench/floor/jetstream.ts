@@ -32,9 +32,11 @@ const body = Buffer.from(JSON.stringify({ name: 'Ada', list: [1, 2, 3], nested: 
 const stream = 'BARE'
 const subject = 'bare.event'
 
-export async function startBareJetStream(): Promise<BareJetStream> {
+/** A server to be started in that directory, which stores like ours. `url` waits until it listens. */
+export async function bareServer(
+  dir: string,
+): Promise<{ path: string; conf: string; url: () => Promise<string> }> {
   const { path } = await findNatsServer({ environment: process.env })
-  const dir = mkdtempSync(join(tmpdir(), 'lambus-bare-'))
   const conf = join(dir, 'nats.conf')
   writeFileSync(
     conf,
@@ -48,8 +50,14 @@ export async function startBareJetStream(): Promise<BareJetStream> {
       '}',
     ].join('\n'),
   )
+  return { path, conf, url: () => urlIn(dir) }
+}
+
+export async function startBareJetStream(): Promise<BareJetStream> {
+  const dir = mkdtempSync(join(tmpdir(), 'lambus-bare-'))
+  const { path, conf, url } = await bareServer(dir)
   const child = spawn(path, ['-c', conf], { stdio: 'ignore' })
-  const nats = await connect({ servers: await urlIn(dir), noAsyncTraces: true })
+  const nats = await connect({ servers: await url(), noAsyncTraces: true })
   const js = jetstream(nats)
   const manager = await jetstreamManager(nats)
   await manager.streams.add({

@@ -11,7 +11,7 @@ export type Reach = {
 
 export type Row = {
   what: string
-  unit: 'ms' | 'invokes/s' | 'events/s' | 'MB' | 'kB' | 'µs' | 'errors'
+  unit: 'ms' | 'invokes/s' | 'events/s' | 'records/s' | 'MB' | 'kB' | 'µs' | 'errors'
   floor?: { what: string; figures: Figures }
   /** Absent when only the floors were measured. */
   ours?: Figures | undefined

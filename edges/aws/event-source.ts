@@ -7,61 +7,36 @@
  * Source: Lambda API, CreateEventSourceMapping, for the services that there are; Kinesis API, Consumer, for its ARN;
  * lambda-semantics.md §5.3 for the sentences.
  */
-import type { StreamRecord } from '../../machines/stream.ts'
 import { type Refusal, refuse } from './errors.ts'
 import { type Place, partition } from './names.ts'
 
 export type EventSource =
-  | {
-      kind: 'kinesis'
-      arn: string
-      stream: string
-      consumer: NamedConsumer | undefined
-      isHere: boolean
-    }
+  /** `isHere`: of our region and account. */
+  | { kind: 'kinesis'; arn: string; stream: string; isHere: boolean }
   /** One of AWS's that lambus does not read from. */
   | { kind: 'not built'; arn: string; service: string }
-
-type NamedConsumer = { name: string; createdAtSeconds: number }
 
 /** Services that have event sources beside Kinesis: SQS, DynamoDB Streams, MSK, Amazon MQ, DocumentDB. */
 const others = new Set(['sqs', 'dynamodb', 'kafka', 'mq', 'rds'])
 
 // Names as Kinesis allows them.
-const resource = /^stream\/([\w.-]{1,128})(?:\/consumer\/([\w.-]{1,128}):(\d{1,15}))?$/
+const resource = /^stream\/([\w.-]{1,128})(?:\/consumer\/[\w.-]{1,128}:\d{1,15})?$/
 
 export function readEventSource(arn: string, where: Place): EventSource | Refusal {
   const [, inPartition, service = '', region, account, ...rest] = arn.split(':')
   if (others.has(service)) return { kind: 'not built', arn, service }
   const named = service === 'kinesis' ? resource.exec(rest.join(':')) : null
   if (named === null) return unrecognizedSource()
-  const [, stream = '', consumer, created] = named
+  const [, stream = ''] = named
   return {
     kind: 'kinesis',
     arn,
     stream,
-    consumer:
-      consumer === undefined ? undefined : { name: consumer, createdAtSeconds: Number(created) },
     isHere:
       inPartition === partition(where.region) &&
       region === where.region &&
       account === where.account,
   }
-}
-
-/** Whether the stream, and the consumer if one is named, are those that are meant. */
-export function isSource(
-  { consumer, isHere }: Extract<EventSource, { kind: 'kinesis' }>,
-  stream: StreamRecord | undefined,
-): boolean {
-  if (!isHere || stream === undefined || stream.status === 'DELETING') return false
-  if (consumer === undefined) return true
-  return stream.consumers.some(
-    ({ name, createdAtMs, status }) =>
-      name === consumer.name &&
-      Math.floor(createdAtMs / 1_000) === consumer.createdAtSeconds &&
-      status !== 'DELETING',
-  )
 }
 
 const invalid = (sentence: string) => refuse('InvalidParameterValueException', sentence)

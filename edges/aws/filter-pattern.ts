@@ -9,7 +9,8 @@
  * an object is nothing there, only what has no more below it (recorded: test_dynamodb_event_filter[exists_false_filter]).
  *
  * `data` is what the record's data is as JSON; data that is none matches no pattern that asks about it. The other keys are
- * those of the record in the event, whatever level they stand at there. Of several patterns one has to match.
+ * those of the record in the event, whatever level they stand at there: AWS's table of data and patterns has them, its page on
+ * Kinesis by now does not. Of several patterns one has to match.
  *
  * Source: lambda-semantics.md §5.9; Lambda Developer Guide, "Event filtering", whose table of data and patterns this follows.
  */
@@ -104,19 +105,18 @@ const parseWritten = (text: string): unknown =>
 
 // ── Patterns ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Whether the value at a path matches; `root` is where the path begins. */
-type Match = (value: unknown, root: unknown) => boolean
 type Pattern = { matches: (subject: Subject) => boolean; isOfNumbers: boolean }
-/** What is found out on the way through a pattern. */
-type Reading = { isOfNumbers: boolean }
 
 class NoPattern extends Error {}
 
 function readPattern(text: string): Pattern | undefined {
-  const reading: Reading = { isOfNumbers: false }
   try {
-    const matches = readRecordPattern(objectOf(parseWritten(text)), reading)
-    return { matches, isOfNumbers: reading.isOfNumbers }
+    const choices = choicesOf(objectOf(parseWritten(text)), [])
+    const trees = choices.map(treeOf)
+    return {
+      matches: (subject) => trees.some((tree) => recordMatches(tree, subject)),
+      isOfNumbers: choices.some((demands) => demands.some(({ isOfNumbers }) => isOfNumbers)),
+    }
   } catch (error) {
     // Both say that it is none.
     if (error instanceof NoPattern || error instanceof SyntaxError) return undefined
@@ -129,88 +129,51 @@ function objectOf(value: unknown): Record<string, unknown> {
   throw new NoPattern()
 }
 
-function readRecordPattern(
-  pattern: Record<string, unknown>,
-  reading: Reading,
-): (subject: Subject) => boolean {
-  const all = Object.entries(pattern).map(([key, given]) => {
-    if (key === '$or') {
-      const each = alternativesOf(given).map((one) => readRecordPattern(one, reading))
-      return (subject: Subject) => each.some((matches) => matches(subject))
-    }
-    const matches = readMember(given, [], reading)
-    return key === 'data' ? ofData(matches) : ofMetadata(key, matches)
-  })
-  return (subject) => all.every((matches) => matches(subject))
+// ── As a choice between lists of what is demanded ──────────────────────────────────────────────────────────────────
+
+/** What has to hold at the end of one path. */
+type Demand = {
+  path: readonly string[]
+  holds: (scalar: unknown) => boolean
+  wantsNothing: boolean
+  isOfNumbers: boolean
 }
 
-const ofData = (matches: Match) => (subject: Subject) => {
-  const data = dataOf(subject)
-  return data !== notJson && matches(data, data)
-}
+/** EventBridge User Guide, "$or": at most 1,000 combinations. */
+const mostChoices = 1_000
 
-function ofMetadata(key: string, matches: Match): (subject: Subject) => boolean {
-  const known = metadata.find((one) => one === key)
-  return ({ record }) => {
-    const value = known && record[known]
-    return matches(value, value)
+/** All that `$or` leaves open, said one by one: only so is what stands beside it asked of the same element of an array. */
+function choicesOf(pattern: Record<string, unknown>, path: readonly string[]): Demand[][] {
+  let choices: Demand[][] = [[]]
+  for (const [key, given] of Object.entries(pattern)) {
+    const more = key === '$or' ? alternativesOf(given, path) : memberOf(given, [...path, key])
+    if (choices.length * more.length > mostChoices) throw new NoPattern()
+    choices = choices.flatMap((one) => more.map((other) => [...one, ...other]))
   }
+  return choices
 }
 
-function alternativesOf(given: unknown): Record<string, unknown>[] {
+function alternativesOf(given: unknown, path: readonly string[]): Demand[][] {
   // EventBridge: a choice between two at least.
   if (!Array.isArray(given) || given.length < 2) throw new NoPattern()
-  return given.map(objectOf)
+  return given.flatMap((one) => choicesOf(objectOf(one), path))
 }
 
-function readMember(given: unknown, path: readonly string[], reading: Reading): Match {
-  return Array.isArray(given)
-    ? readRules(given, path, reading)
-    : readObject(objectOf(given), path, reading)
-}
+const memberOf = (given: unknown, path: readonly string[]): Demand[][] =>
+  Array.isArray(given) ? [[demandOf(given, path)]] : choicesOf(objectOf(given), path)
 
-function readObject(
-  pattern: Record<string, unknown>,
-  path: readonly string[],
-  reading: Reading,
-): Match {
-  const members: [key: string, matches: Match][] = []
-  const choices: Match[][] = []
-  for (const [key, given] of Object.entries(pattern)) {
-    if (key === '$or') {
-      choices.push(alternativesOf(given).map((one) => readObject(one, path, reading)))
-    } else members.push([key, readMember(given, [...path, key], reading)])
-  }
-  const matchesOne: Match = (value, root) =>
-    members.every(([key, matches]) => matches(memberOf(value, key), root)) &&
-    choices.every((each) => each.some((matches) => matches(value, root)))
-  return (value, root) => {
-    if (!Array.isArray(value)) return matchesOne(value, root)
-    const elements = value.flat(Number.POSITIVE_INFINITY).filter(isPlainObject)
-    return elements.length === 0
-      ? matchesOne(undefined, root)
-      : elements.some((element) => matchesOne(element, root))
-  }
-}
-
-const memberOf = (value: unknown, key: string): unknown =>
-  isPlainObject(value) && Object.hasOwn(value, key) ? value[key] : undefined
-
-function readRules(given: unknown[], path: readonly string[], reading: Reading): Match {
+function demandOf(given: unknown[], path: readonly string[]): Demand {
   if (given.length === 0) throw new NoPattern()
   const rules = given.map((one) => {
     const rule = readRule(one)
     if (rule === undefined) throw new NoPattern()
     return rule
   })
-  if (rules.some(({ isOfNumbers }) => isOfNumbers)) reading.isOfNumbers = true
-  const holds = anyOf(rules)
-  const wantsNothing = rules.some((rule) => rule.wantsNothing)
-  return (value, root) => {
-    const isFound = Array.isArray(value)
-      ? value.flat(Number.POSITIVE_INFINITY).some((one) => isScalar(one) && holds(one))
-      : isScalar(value) && holds(value)
-    return isFound || (wantsNothing && !leadsSomewhere(root, path, 0))
+  return {
+    path,
+    holds: anyOf(rules),
+    wantsNothing: rules.some(({ wantsNothing }) => wantsNothing),
+    isOfNumbers: rules.some(({ isOfNumbers }) => isOfNumbers),
   }
 }
 
@@ -220,9 +183,72 @@ function anyOf(rules: Rule[]): (scalar: unknown) => boolean {
   return (scalar) => rules.some(({ test }) => test(scalar))
 }
 
+// ── As a tree ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+type Tree = { demands: Demand[]; members: [key: string, below: Tree][] }
+
+const emptyTree = (): Tree => ({ demands: [], members: [] })
+
+function treeOf(demands: Demand[]): Tree {
+  const root = emptyTree()
+  for (const demand of demands) {
+    let at = root
+    for (const key of demand.path) {
+      let below = at.members.find(([name]) => name === key)?.[1]
+      if (below === undefined) {
+        below = emptyTree()
+        at.members.push([key, below])
+      }
+      at = below
+    }
+    at.demands.push(demand)
+  }
+  return root
+}
+
+const recordMatches = ({ members }: Tree, subject: Subject): boolean =>
+  members.every(([key, below]) => {
+    if (key !== 'data') return matches(below, metadataOf(subject, key), undefined)
+    const data = dataOf(subject)
+    return data !== notJson && matches(below, data, data)
+  })
+
+function metadataOf({ record }: Subject, key: string): unknown {
+  const known = metadata.find((one) => one === key)
+  return known && record[known]
+}
+
+/** Whether what stands at a path is as demanded; `data`: where the paths begin, of the record's data. */
+function matches(tree: Tree, value: unknown, data: unknown): boolean {
+  for (const demand of tree.demands) if (!isMet(demand, value, data)) return false
+  if (tree.members.length === 0) return true
+  if (!Array.isArray(value)) return membersMatch(tree, value, data)
+  const elements = value.flat(Number.POSITIVE_INFINITY).filter(isPlainObject)
+  return elements.length === 0
+    ? membersMatch(tree, undefined, data)
+    : elements.some((element) => membersMatch(tree, element, data))
+}
+
+function membersMatch({ members }: Tree, value: unknown, data: unknown): boolean {
+  for (const [key, below] of members) if (!matches(below, at(value, key), data)) return false
+  return true
+}
+
+const at = (value: unknown, key: string): unknown =>
+  isPlainObject(value) && Object.hasOwn(value, key) ? value[key] : undefined
+
+function isMet({ holds, wantsNothing, path }: Demand, value: unknown, data: unknown): boolean {
+  const isFound = Array.isArray(value)
+    ? value.flat(Number.POSITIVE_INFINITY).some((one) => isScalar(one) && holds(one))
+    : isScalar(value) && holds(value)
+  if (isFound || !wantsNothing) return isFound
+  // Metadata are no objects; the path of data begins with `data`.
+  return path[0] === 'data' ? !leadsSomewhere(data, path, 1) : value === undefined
+}
+
 /** Whether anything that has no more below it stands at the end of a path, in whichever elements of arrays. */
 function leadsSomewhere(value: unknown, path: readonly string[], depth: number): boolean {
   if (Array.isArray(value)) return value.some((one) => leadsSomewhere(one, path, depth))
   const key = path[depth]
-  return key === undefined ? isScalar(value) : leadsSomewhere(memberOf(value, key), path, depth + 1)
+  return key === undefined ? isScalar(value) : leadsSomewhere(at(value, key), path, depth + 1)
 }

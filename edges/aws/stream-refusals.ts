@@ -35,6 +35,8 @@ const called = ({ stream, place }: StreamAsked): string =>
 const texts: { [Why in StreamRefusal['why']]: Say<Why> } = {
   'no such stream': (_, asked) => notFound(`Stream ${called(asked)} not found.`),
   exists: (_, asked) => inUse(`Stream ${called(asked)} already exists.`),
+  'too many dots': (_, { stream }) =>
+    badArgument(`lambus takes 56 dots in a name of 128 characters: ${stream} has too many.`),
   'not active': ({ status }, asked) =>
     inUse(`Stream ${called(asked)} not ACTIVE, instead in state ${status}`),
   'shard limit': ({ additional }, { place, shards, shardLimit }) =>

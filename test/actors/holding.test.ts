@@ -48,9 +48,12 @@ type Poller = {
   lost: (() => void)[]
 }
 
+type Nature = { open?: () => Promise<void>; drains?: boolean; on?: Stores }
+type Stores = { leases: Leases<string>; assignments: Directory<Assignment> }
+
 async function startPoller(
   id: string,
-  { open = async () => {}, drains = true }: { open?: () => Promise<void>; drains?: boolean } = {},
+  { open = async () => {}, drains = true, on = { leases, assignments } }: Nature = {},
 ): Promise<Poller> {
   const heard: string[] = []
   const lost: Poller['lost'] = []
@@ -59,8 +62,7 @@ async function startPoller(
     prefix: 'shard.',
     clock: systemClock,
     log: keptLog(),
-    leases,
-    assignments,
+    ...on,
     pollerId: id,
     leaseTtlMs: 2_000,
     drainForMs: 500,
@@ -185,5 +187,28 @@ test('one that stops leaves everything, and takes nothing that is assigned to it
   await a.holdings.stop()
   expect(await holderOf()).toBeUndefined()
   expect(a.holdings.host.size).toBe(0)
+  expect(a.heard.at(-1)).toBe('close')
+})
+
+test('one whose server has gone stops all the same', async () => {
+  const other = await startNatsServer()
+  const link = await openBus({ servers: other.url, role: 'poller', id: 'a' })
+  onTestFinished(() => link.close())
+  const on: Stores = {
+    leases: await openLeases<string>(link, {
+      bucket: leasesBucket,
+      ttlMs: 60_000,
+      clock: systemClock,
+    }),
+    assignments: await openDirectory<Assignment>(link, shardAssignmentsBucket),
+  }
+  const a = await startPoller('a', { on })
+  await on.assignments.put(key, { poller: 'a' }, 1)
+  await until(() => a.heard.includes('read'))
+  await other.stop()
+  await until(() => !link.up)
+  const beganMs = performance.now()
+  await a.holdings.stop()
+  expect(performance.now() - beganMs).toBeLessThan(5_000)
   expect(a.heard.at(-1)).toBe('close')
 })

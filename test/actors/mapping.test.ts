@@ -59,7 +59,7 @@ describe('creating', () => {
       lastModifiedMs: 1,
     })
     await until(() => live.state('u') === 'Enabled')
-    expect(live.shards('u')).toBe('0 open')
+    await until(() => live.shards('u') === '0 open')
     expect(leader.mappings.get('u')?.state).toBe('Enabled')
     expect([...live.copies.works.entries()]).toEqual([
       [
@@ -74,6 +74,8 @@ describe('creating', () => {
         },
       ],
     ])
+    expect(leader.mappings.records()).toEqual([live.copies.records.get('u')])
+    expect(leader.mappings.works()).toEqual([live.copies.works.get('u.0')])
     expect(leader.mappings.overview()).toEqual([
       {
         record: live.copies.records.get('u'),
@@ -88,7 +90,7 @@ describe('creating', () => {
     const leader = await live.lead()
     await live.ask(createOf('u', 's', { startingPosition: 'LATEST' }))
     await putRecords(live.bus, 's', 2)
-    await until(() => live.state('u') === 'Enabled')
+    await until(() => live.state('u') === 'Enabled' && live.shards('u') === '0 open')
     expect(live.copies.works.get('u.0')?.start).toEqual({ after: 5 })
     await live.follow(leader)
     await live.ask(turn('u', 2, false))
@@ -184,7 +186,7 @@ describe('changing', () => {
 describe('children', () => {
   test('begin when the checkpoints of all their parents say that they have ended, and not when somebody else does', async () => {
     await made('u', 's', mergedShards)
-    expect(live.shards('u')).toBe('0 open, 1 blocked, 2 blocked, 3 blocked')
+    await until(() => live.shards('u') === '0 open, 1 blocked, 2 blocked, 3 blocked')
     live.bus.publish(trackerEnded, JSON.stringify({ mapping: 'u', shard: 0 }))
     await live.putCheckpoint('u.0', { epoch: 1, done: 8, lanes: [] })
     live.bus.publish(trackerEnded, JSON.stringify({ mapping: 'u', shard: 0 }))
@@ -271,7 +273,8 @@ describe('turning off', () => {
 
 test('a mapping that is deleted leaves nothing behind', async () => {
   const leader = await made('u', 's', splitShards)
-  await made('other', 'other')
+  await live.putStream(streamOf('other'))
+  await live.ask(createOf('other', 'other'))
   await live.putCheckpoint('u.0', { epoch: 1, done: 8, lanes: [] })
   await live.putCheckpoint('other.0', { epoch: 1, done: 8, lanes: [] })
   const lease = await live.leases.acquire('shard.u.0', 'p1')
@@ -300,7 +303,7 @@ describe('a mapping whose stream', () => {
     await live.putStream(streamOf('s', [wholeShard(0)], { status: 'DELETING' }))
     await until(() => live.state('u') === 'Disabled')
     expect(live.copies.records.get('u')).toMatchObject(stopped)
-    expect(live.shards('u')).toBe('')
+    await until(() => live.shards('u') === '')
     await live.removeStream('s')
     expect(await live.ask(turn('u', 2, true))).toEqual(refused('noSuchStream'))
   })
@@ -360,6 +363,7 @@ test('what is in the directories and should not be, or is not and should be, is 
   live = await liveMappings(server.url, { lookEveryMs: 20 })
   await made('u')
   const works = live.works
+  await until(() => live.shards('u') === '0 open')
   const work = live.copies.works.get('u.0')
   if (work === undefined) throw new Error('no work')
   await works.remove('u.0', 9)

@@ -367,7 +367,7 @@ function mortal(real: Bus): {
 
 /** Whoever asks again does so until it is done, as front ends and people do. */
 async function insistOn(command: StreamCommand, isDone: () => boolean): Promise<void> {
-  for (let round = 0; round < 50 && !isDone(); round++) {
+  for (let round = 0; round < 250 && !isDone(); round++) {
     await ask(command, 300).catch(() => {})
     await wait(20)
   }
@@ -425,6 +425,69 @@ describe('a leader that is killed in the middle of a split', () => {
       expect(after.shards[1]?.after).toBe(after.shards[0]?.until)
       await expectConsistent(after)
       expect(await put(after, 1)).toBeGreaterThan(after.shards[1]?.after ?? 0)
+      await ask({ type: 'delete', name, enforceConsumerDeletion: false })
+      await gone(two, name)
+    },
+  )
+})
+
+describe('a leader that is killed in the middle of', () => {
+  const points = Array.from({ length: 9 }, (_, index) => 1 + index)
+  /** Kills a leader at one of its requests, lets another one lead, and has it asked again until it is done. */
+  const killed = async (
+    before: (one: Streams) => Promise<void>,
+    command: StreamCommand,
+    nth: number,
+    isDone: (streams: Streams) => boolean,
+  ): Promise<Streams> => {
+    const first = mortal(bus)
+    const one = await leader(first.bus)
+    await before(one)
+    first.stopAt(nth, 'after')
+    void ask(command, 300).catch(() => {})
+    await vi
+      .waitUntil(() => first.hasStopped || isDone(one), { timeout: 5_000, interval: 1 })
+      .catch(() => {})
+    const two = await leader()
+    await insistOn(command, () => isDone(two))
+    return two
+  }
+
+  test.each(points)('a creation, at request %i: the next one finishes it', async (nth) => {
+    const name = `created-${nth}`
+    const isDone = (streams: Streams) => openCount(streams, name) === 3
+    const two = await killed(async () => {}, creation(name, 3), nth, isDone)
+    const record = two.get(name) as StreamRecord
+    await expectConsistent(record)
+    expect(await put(record, 2)).toBe(1)
+    await ask({ type: 'delete', name, enforceConsumerDeletion: false })
+    await gone(two, name)
+  })
+
+  test.each(points)('a deletion, at request %i: the next one finishes it', async (nth) => {
+    const name = `deleted-${nth}`
+    const command: StreamCommand = { type: 'delete', name, enforceConsumerDeletion: false }
+    const isDone = (streams: Streams) => streams.get(name) === undefined
+    const two = await killed(async (one) => void (await made(one, name)), command, nth, isDone)
+    const again = await made(two, name)
+    await expectConsistent(again)
+    expect(await put(again, 0)).toBe(1)
+    await ask(command)
+    await gone(two, name)
+  })
+
+  test.each(points.map((nth) => 3 * nth))(
+    'a change from 2 to 3 shards, at request %i: the next one finishes it',
+    { timeout: 20_000 },
+    async (nth) => {
+      const name = `scaled-${nth}`
+      const command: StreamCommand = { type: 'updateShardCount', name, target: 3 }
+      const isDone = (streams: Streams) => openCount(streams, name) === 3
+      const before = async (one: Streams) => void (await made(one, name, 2))
+      const two = await killed(before, command, nth, isDone)
+      const record = two.get(name) as StreamRecord
+      expect(record.shards.map(({ index }) => index)).toEqual([0, 1, 2, 3, 4, 5, 6])
+      await expectConsistent(record)
       await ask({ type: 'delete', name, enforceConsumerDeletion: false })
       await gone(two, name)
     },

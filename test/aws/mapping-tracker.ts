@@ -4,7 +4,7 @@
  * a mapping goes on from `Creating` and the like only when it is told to `settle`.
  */
 
-import type { MappingAnswer } from '../../actors/mapping-call.ts'
+import type { MappingAnswer } from '../../actors/mapping-command.ts'
 import type { Bus } from '../../bus/bus.ts'
 import { openDirectory } from '../../bus/directory.ts'
 import { encodeToken } from '../../bus/encoded-token.ts'

@@ -2,7 +2,6 @@
 import { RetentionPolicy, StorageType } from '@nats-io/jetstream'
 import { nanos } from 'nats'
 import type { Bus } from '../../bus/bus.ts'
-import { settled } from '../../bus/shard-write.ts'
 import { recordStream, shard as shardSubject } from '../../bus/subjects.ts'
 
 const subjectsOf = (stream: string, incarnation: string, shards: readonly number[]) =>
@@ -33,6 +32,8 @@ export async function openOnly(
   const manager = await bus.jetstreamManager()
   const subjects = subjectsOf(stream, incarnation, open)
   await manager.streams.update(recordStream(stream), { subjects })
-  await settled(bus, { stream, incarnation, shard: open[0] as number })
+  // What was in the server's queue by then is stored first: this waits behind it, and is refused.
+  const expect = { streamName: '-' }
+  await bus.jetstream.publish(subjects[0] as string, '', { expect }).catch(() => {})
   return (await manager.streams.info(recordStream(stream))).state.last_seq
 }

@@ -19,6 +19,7 @@ import { queueMachine } from '../../machines/queue.ts'
 import { reservationsMachine } from '../../machines/reservations.ts'
 import { sandboxMachine } from '../../machines/sandbox.ts'
 import { shardMachine } from '../../machines/shard.ts'
+import { shardReaderMachine } from '../../machines/shard-reader.ts'
 import { streamMachine } from '../../machines/stream.ts'
 import { workerMachine } from '../../machines/worker.ts'
 
@@ -59,6 +60,11 @@ const fields: Record<string, fc.Arbitrary<unknown>> = {
   outcome: fc.constantFrom(
     ...['alive', 'gone', 'silent', 'unknown'],
     ...['succeeded', 'failed', 'throttled', 'unavailable', 'recursive'],
+    { kind: 'succeeded' },
+    { kind: 'failed' },
+    { kind: 'throttled' },
+    { kind: 'overflown' },
+    { kind: 'partly', to: 2 },
   ),
   policy: fc.record({
     mostAttempts: fc.integer({ min: 1, max: 3 }),
@@ -106,6 +112,13 @@ const fields: Record<string, fc.Arbitrary<unknown>> = {
   direction: fc.constantFrom('increase', 'decrease'),
   consumer: id('c'),
   lastSequence: fc.nat(9),
+  batch: fc.constantFrom(
+    { from: 1, middle: 2, to: 3, records: 3, firstMs: 10 },
+    { from: 2, middle: 2, to: 2, records: 1, firstMs: 1_500 },
+  ),
+  to: fc.nat(4),
+  hasMore: fc.boolean(),
+  isFull: fc.boolean(),
 }
 
 /** Any of a machine's events, with all fields that any of ours has: a machine takes those that it knows. */
@@ -245,6 +258,23 @@ const inputs: [HostedMachine, unknown][] = [
     },
   ],
   [streamMachine, { name: 's', record: undefined, nowMs: 0, settleMs: 500, againMs: 1_000 }],
+  [
+    shardReaderMachine,
+    {
+      settings: {
+        batchingWindowMs: 100,
+        bisectsOnError: true,
+        maximumRetryAttempts: 1,
+        maximumRecordAgeMs: 60_000,
+        tumblingWindowMs: 1_000,
+        tells: true,
+        backOffMs: 10,
+        longestBackOffMs: 100,
+      },
+      batches: [],
+      windowStartMs: undefined,
+    },
+  ],
   [workerMachine, { memoryMb: 512, startsAtOnce: 2 }],
 ]
 

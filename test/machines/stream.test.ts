@@ -369,6 +369,9 @@ test('what AWS refuses is refused for its reason', () => {
   ])
   expect(whyOf(live(streamMachine, input).take(remove()))).toEqual(['no such stream'])
   expect(whyOf(live(streamMachine, input).take(create(3, { room: 2 })))).toEqual(['shard limit'])
+  const dotted = (dots: number) => create(1, { name: 'a.'.repeat(dots).padEnd(128, 'a') })
+  expect(whyOf(live(streamMachine, input).take(dotted(56)))).toEqual([])
+  expect(whyOf(live(streamMachine, input).take(dotted(57)))).toEqual(['too many dots'])
 })
 
 // ── Played lives ───────────────────────────────────────────────────────────────────────────────────────────────────

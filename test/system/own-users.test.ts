@@ -19,6 +19,7 @@ const roles = [
   'worker-manager',
   'worker',
   'state-manager',
+  'stream-tracker',
   'leasing',
   'front-end',
   'poller',

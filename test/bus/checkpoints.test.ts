@@ -1,0 +1,45 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Bus } from '../../bus/bus.ts'
+import { type Checkpoint, openCheckpoints, readCheckpoint } from '../../bus/checkpoints.ts'
+import { openBus } from '../../bus/connection.ts'
+import { checkpointsBucket, kvEntry } from '../../bus/subjects.ts'
+import { startNatsServer, type TestServer } from '../nats-server.ts'
+
+let server: TestServer
+let bus: Bus
+beforeAll(async () => {
+  server = await startNatsServer()
+  bus = await openBus({ servers: server.url, role: 'stream-tracker', id: 'checkpoints' })
+})
+afterAll(async () => {
+  await bus.close()
+  await server.stop()
+})
+
+const put = async (key: string, checkpoint: Checkpoint) =>
+  (await bus.jetstream.publish(kvEntry(checkpointsBucket, key), JSON.stringify(checkpoint))).seq
+
+test('a checkpoint is read with the revision to write over, and one that is not there with 0', async () => {
+  const checkpoints = await openCheckpoints(bus)
+  expect(await readCheckpoint(bus, 'u.0')).toEqual({ checkpoint: undefined, revision: 0 })
+  const checkpoint = { epoch: 3, done: 7, lanes: [{ done: 7 }], hasEnded: true }
+  const revision = await put('u.0', checkpoint)
+  expect(await readCheckpoint(bus, 'u.0')).toEqual({ checkpoint, revision })
+  expect(await checkpoints.read('u.0')).toEqual(checkpoint)
+})
+
+test('checkpoints are found by mapping, and taken away for good', async () => {
+  const checkpoints = await openCheckpoints(bus)
+  for (const key of ['v.0', 'v.12', 'vv.0']) await put(key, { epoch: 1, done: 0, lanes: [] })
+  expect((await checkpoints.keys('v')).sort()).toEqual(['v.0', 'v.12'])
+  expect(await checkpoints.keys()).toEqual(expect.arrayContaining(['v.0', 'v.12', 'vv.0']))
+  expect(await checkpoints.keys('w')).toEqual([])
+  await checkpoints.remove(['v.0', 'v.12', 'v.99'])
+  await checkpoints.remove(['v.0'])
+  expect(await checkpoints.read('v.0')).toBeUndefined()
+  expect(await checkpoints.read('vv.0')).toBeDefined()
+  // What is written over is the marker.
+  const { checkpoint, revision } = await readCheckpoint(bus, 'v.0')
+  expect(checkpoint).toBeUndefined()
+  expect(revision).toBeGreaterThan(0)
+})
