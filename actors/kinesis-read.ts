@@ -2,7 +2,7 @@
  * Reading shards by iterators.
  *
  * Source: Kinesis API reference, GetShardIterator and GetRecords; texts: kinesalite's test/getShardIterator.js and
- * test/getRecords.js, recorded against Kinesis.
+ * test/getRecords.js, recorded against Kinesis; its test/mergeShards.js for the end of a shard.
  */
 import type { StoredRecord } from '../bus/shard-record.ts'
 import type { Input } from '../edges/aws/constraints.ts'
@@ -59,7 +59,9 @@ export function readOperations(
       limits.hasRead(key, bytes)
       const last = records.at(-1)
       const next = last === undefined ? from : last.sequence + 1
-      const isEnd = pending === 0 && (await isOver(binding, stream, shard, next))
+      // Recorded: what gives records leads on; the end is an answer of its own.
+      const isEnd =
+        last === undefined && pending === 0 && (await isOver(binding, stream, shard, next))
       return {
         Records: records.map((record) => recordAnswer(shard, record)),
         ...(isEnd

@@ -234,12 +234,13 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
   ): void => {
     const { it, lane, inHand } = taken(instance)
     const records = inHand.cut?.records ?? []
+    // What was never tried is told of with an id, too.
+    inHand.requestId = stableUuid(`${instance}/${it.work.incarnation}/${batch.from}/${batch.to}`)
     const tooOld = lastExpired(records, maximumRecordAgeMs, clock.nowMs())
     if (tooOld !== undefined) {
       readers.send(instance, { type: 'expired', to: tooOld })
       return
     }
-    inHand.requestId = stableUuid(`${instance}/${it.work.incarnation}/${batch.from}/${batch.to}`)
     if (inHand.cut?.isTooLarge === true) {
       inHand.answer = undefined
       ended(it, lane, records, { kind: 'unsendable' })

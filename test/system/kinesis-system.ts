@@ -50,11 +50,12 @@ export type KinesisEvent = {
 export type Noted = { text: string; event: KinesisEvent; requestId: string; atMs: number }
 
 const code = `import { appendFileSync, readFileSync } from 'node:fs'
+  const AsyncFunction = (async () => {}).constructor
   export const handler = async (event, { awsRequestId }) => {
     const note = { text: JSON.stringify(event), requestId: awsRequestId, atMs: Date.now() }
     appendFileSync(process.env.LOG, JSON.stringify(note) + '\\n')
     const data = event.Records.map(({ kinesis }) => Buffer.from(kinesis.data, 'base64').toString())
-    return await new Function('event', 'data', readFileSync(process.env.BEHAVIOUR, 'utf8'))(event, data)
+    return await new AsyncFunction('event', 'data', readFileSync(process.env.BEHAVIOUR, 'utf8'))(event, data)
   }`
 
 export const dataOf = ({ event }: Noted): string[] =>
@@ -76,7 +77,7 @@ export type Recorder = {
     isEnough: (batches: string[][], notes: Noted[]) => boolean,
     withinMs?: number,
   ): Promise<void>
-  /** JavaScript of a function's body with `event` and `data`. */
+  /** JavaScript of an async function's body with `event` and `data`. */
   behave(body: string): void
 }
 

@@ -139,6 +139,7 @@ test('a mapping goes through the states and texts of AWS, and a disabled one sto
   // It goes on at its checkpoint: what was done with does not come again.
   expect(its.batches().slice(before).flat()).toEqual(['3', '4'])
 
+  await it.stateIs(uuid, 'Enabled')
   const deleted = await it.lambda.send(new DeleteEventSourceMappingCommand({ UUID: uuid }))
   expect(deleted).toMatchObject({ State: 'Deleting', UUID: uuid })
   const look = new GetEventSourceMappingCommand({ UUID: uuid })
