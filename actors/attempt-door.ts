@@ -58,6 +58,7 @@ export function openAttemptDoor(
       clientContext: undefined,
       traceId,
       payload,
+      isChecked: true,
     }
     invocations.invoke(request, (answer) => {
       const asker = running.get(requestId)

@@ -107,7 +107,7 @@ export function openInvocations(binding: InvocationsBinding): Invocations {
     const { request, qualifier } = taken(requestId)
     if (record === undefined || (qualifier !== undefined && qualifier !== LATEST)) {
       invocations.send(requestId, { type: 'unresolved', refusal: { why: 'no function' } })
-    } else if (checkPayload(request.payload) !== undefined) {
+    } else if (request.isChecked !== true && checkPayload(request.payload) !== undefined) {
       invocations.send(requestId, { type: 'unresolved', refusal: { why: 'bad payload' } })
     } else if (record.serving === undefined) {
       const { state } = record

@@ -10,18 +10,10 @@ import type { Bus, Log, Msg } from '../bus/bus.ts'
 import { sentHeaders } from '../bus/sent-headers.ts'
 import { anyKinesis, streamOfKinesis } from '../bus/subjects.ts'
 import type { Input } from '../edges/aws/constraints.ts'
-import {
-  isKinesisRefusal,
-  type KinesisRefusal,
-  refuseKinesis,
-} from '../edges/aws/kinesis-errors.ts'
-import {
-  atLeastLong,
-  atMostLong,
-  notNull,
-  patternConstraint,
-  validationSentence,
-} from '../edges/aws/validation-texts.ts'
+import { isKinesisRefusal, type KinesisRefusal } from '../edges/aws/kinesis-errors.ts'
+import { readKinesisInput } from '../edges/aws/kinesis-input.ts'
+import { kinesisOperations } from '../edges/aws/kinesis-operations.ts'
+import { refusalBody } from '../edges/aws/kinesis-protocols.ts'
 import type { CallKinesis } from '../edges/http-kinesis.ts'
 
 export type KinesisDoor = {
@@ -30,6 +22,9 @@ export type KinesisDoor = {
   stop(): Promise<void>
 }
 
+const shape = kinesisOperations.PutRecord.input
+/** PutRecord takes none. */
+const noTime = () => Number.NaN
 /** Nobody goes away from a question over NATS, as far as we hear. */
 const neverGone = new AbortController().signal
 
@@ -41,10 +36,9 @@ export function openKinesisDoor(
   const inHand = new Set<Promise<void>>()
 
   const perform = async (message: Msg, requestId: string): Promise<object | KinesisRefusal> => {
-    const input = inputOf(message)
-    const complaints = complaintsOf(input)
-    return complaints.length > 0
-      ? refuseKinesis('ValidationException', validationSentence(complaints))
+    const input = readKinesisInput(shape, inputOf(message), noTime)
+    return isKinesisRefusal(input)
+      ? input
       : await call('PutRecord', input, { requestId, signal: neverGone })
   }
 
@@ -87,46 +81,21 @@ export function openKinesisDoor(
   }
 }
 
-function inputOf(message: Msg): Input {
-  const header = (name: string) => message.headers?.get(name) || undefined
-  const explicit = header('Explicit-Hash-Key')
-  return {
-    StreamName: streamOfKinesis(message.subject),
-    PartitionKey: header('Partition-Key'),
-    Data: message.data,
-    ...(explicit === undefined ? {} : { ExplicitHashKey: explicit }),
-  }
-}
-
-const hashKeyPattern = String.raw`0|([1-9]\d{0,38})`
-const namePattern = '[a-zA-Z0-9_.-]+'
-
-/** What Kinesis's model has against it, in its order; the subject and the headers can hold anything. */
-function complaintsOf(input: Input): string[] {
-  const key = input['PartitionKey'] as string | undefined
-  const explicit = input['ExplicitHashKey'] as string | undefined
-  const name = input['StreamName'] as string
-  const complaints: string[] = []
-  if (key === undefined) complaints.push(notNull('partitionKey'))
-  else if (key.length > 256) complaints.push(atMostLong(key, 'partitionKey', 256))
-  if (explicit !== undefined && !/^(?:0|[1-9]\d{0,38})$/.test(explicit)) {
-    complaints.push(patternConstraint(explicit, 'explicitHashKey', hashKeyPattern))
-  }
-  if (!/^[\w.-]*$/.test(name)) complaints.push(patternConstraint(name, 'streamName', namePattern))
-  if (name.length > 128) complaints.push(atMostLong(name, 'streamName', 128))
-  else if (name.length < 1) complaints.push(atLeastLong(name, 'streamName', 1))
-  return complaints
-}
+const inputOf = (message: Msg): Input => ({
+  StreamName: streamOfKinesis(message.subject),
+  PartitionKey: message.headers?.get('Partition-Key') || undefined,
+  ExplicitHashKey: message.headers?.get('Explicit-Hash-Key') || undefined,
+  Data: message.data,
+})
 
 /** Source: NATS ADR-32, service errors. */
 function respondRefused(message: Msg, requestId: string, refusal: KinesisRefusal): void {
   const { refused, status, message: text } = refusal
-  const body = { __type: refused, ...(text === '' ? {} : { message: text }) }
   const made = sentHeaders(
     ['Nats-Service-Error-Code', String(status)],
     ['Nats-Service-Error', `${refused}: ${text.replace(/\s+/g, ' ')}`],
     ['X-Amzn-RequestId', requestId],
     ['X-Amzn-ErrorType', refused],
   )
-  message.respond(JSON.stringify(body), { headers: made })
+  message.respond(JSON.stringify(refusalBody(refusal)), { headers: made })
 }

@@ -33,6 +33,8 @@ import {
 const PATIENCE_MS = 8_000
 /** A shard that takes nothing may only have no leader at this moment. */
 const TRY_AGAIN_MS = 100
+/** A record that another front end, or a child of a moment ago, has given its time to is of no future. */
+const CLOCKS_APART_MS = 3_000
 /** Source: Kinesis Data Streams quotas, PutRecords: 10 MiB with partition keys. */
 const mostBytesTogether = 10_485_760
 
@@ -57,26 +59,21 @@ export function putOperations(
     throw new KinesisRefused(noSuchStream(name, binding.place))
   }
 
-  const answerOf = (
-    { index, createdAtMs }: Shard,
-    { record }: Put,
-    outcome: Exclude<PutOutcome, 'closed'>,
-  ): PutAnswer | KinesisRefusal => {
-    if (typeof outcome === 'object' && 'sequence' in outcome) {
-      const at = { shardCreatedAtMs: createdAtMs, shard: index, arrivalMs: record.arrivalMs }
-      return {
-        ShardId: shardId(index),
-        SequenceNumber: sequenceNumber({ ...at, counter: outcome.sequence }),
-      }
-    }
-    log.error(
-      { code: 'KINESIS_PUT_FAILED', shard: index, outcome },
-      'JetStream did not store a record, or did not say that it did',
+  const note = (stream: StreamRecord, shard: Shard, outcomes: readonly PutOutcome[]): void => {
+    const failed = outcomes.filter((each) => each === 'unanswered' || isRefused(each))
+    if (failed.length === 0) return
+    const where = { stream: stream.name, shard: shard.index, records: failed.length }
+    log.warn(
+      { code: 'KINESIS_PUT_FAILED', ...where, outcome: failed[0] },
+      'JetStream did not store records, or did not say that it did',
     )
-    return internalFailure()
   }
 
   const admit = (stream: StreamRecord, shard: Shard, put: Put): void => {
+    // Recorded: nothing arrives in a shard before the second that it was made in, and children are made a little late.
+    if (put.record.arrivalMs < shard.createdAtMs) {
+      put.record = { ...put.record, arrivalMs: shard.createdAtMs }
+    }
     put.isAdmitted ||= limits.mayWrite(limitKeyOf(stream, shard), bytesOf(put))
     if (!put.isAdmitted) put.answer = rateExceeded(binding, stream, shard)
   }
@@ -85,10 +82,15 @@ export function putOperations(
   const putInto = async (stream: StreamRecord, shard: Shard, puts: Put[]): Promise<void> => {
     for (const put of puts) admit(stream, shard, put)
     const admitted = puts.filter(isUnanswered)
+    // A shard of a reshard begins with the second after it; no record of it is older.
+    for (const { record } of admitted) {
+      record.arrivalMs = Math.max(record.arrivalMs, shard.createdAtMs)
+    }
     const outcomes = await writer.putMany(
       addressOf(stream, shard),
       admitted.map(({ record }) => record),
     )
+    note(stream, shard, outcomes)
     for (const [index, outcome] of outcomes.entries()) {
       const put = admitted[index] as Put
       if (outcome !== 'closed') put.answer = answerOf(shard, put, outcome)
@@ -169,6 +171,22 @@ export function putOperations(
   }
 }
 
+const isRefused = (outcome: PutOutcome): boolean =>
+  typeof outcome === 'object' && 'refused' in outcome
+
+function answerOf(
+  { index, createdAtMs }: Shard,
+  { record }: Put,
+  outcome: PutOutcome,
+): PutAnswer | KinesisRefusal {
+  if (typeof outcome === 'string' || 'refused' in outcome) return internalFailure()
+  const at = { shardCreatedAtMs: createdAtMs, shard: index, arrivalMs: record.arrivalMs }
+  return {
+    ShardId: shardId(index),
+    SequenceNumber: sequenceNumber({ ...at, counter: outcome.sequence }),
+  }
+}
+
 const isUnanswered = ({ answer }: Put): boolean => answer === undefined
 
 /** What AWS counts: the data and its key. */
@@ -194,7 +212,7 @@ function checkOrdering(
 ): void {
   if (given === undefined) return
   const read = readSequenceNumber(given)
-  if (read !== undefined && read.arrivalMs <= clock.nowMs()) return
+  if (read !== undefined && read.arrivalMs <= clock.nowMs() + CLOCKS_APART_MS) return
   throw refused(
     'InvalidArgumentException',
     `ExclusiveMinimumSequenceNumber ${given} used in PutRecord on stream ${name} under account ${place.account} is invalid.`,

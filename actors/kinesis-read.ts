@@ -2,7 +2,7 @@
  * Reading shards by iterators.
  *
  * Source: Kinesis API reference, GetShardIterator and GetRecords; texts: kinesalite's test/getShardIterator.js and
- * test/getRecords.js, recorded against Kinesis; its test/mergeShards.js for the end of a shard.
+ * test/getRecords.js, recorded against Kinesis.
  */
 import type { StoredRecord } from '../bus/shard-record.ts'
 import type { Input } from '../edges/aws/constraints.ts'
@@ -59,9 +59,8 @@ export function readOperations(
       limits.hasRead(key, bytes)
       const last = records.at(-1)
       const next = last === undefined ? from : last.sequence + 1
-      // Recorded: what gives records leads on; the end is an answer of its own.
-      const isEnd =
-        last === undefined && pending === 0 && (await isOver(binding, stream, shard, next))
+      // Recorded: what has records goes on, and the end is told with nothing else.
+      const isEnd = last === undefined && (await isOver(binding, stream, shard, next))
       return {
         Records: records.map((record) => recordAnswer(shard, record)),
         ...(isEnd

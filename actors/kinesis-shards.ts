@@ -4,6 +4,7 @@
  * Source: Kinesis API reference, ListShards and ShardFilter; texts: lambda-semantics.md §8.2, kinesalite's test/listShards.js.
  */
 import type { Input } from '../edges/aws/constraints.ts'
+import { isKinesisRefusal } from '../edges/aws/kinesis-errors.ts'
 import { noSuchStream } from '../edges/aws/kinesis-names.ts'
 import { nextToken, readNextToken } from '../edges/aws/kinesis-next-token.ts'
 import { describeShard, isOpen } from '../edges/aws/kinesis-shapes.ts'
@@ -16,6 +17,7 @@ import {
   KinesisRefused,
   knownStream,
   refused,
+  streamNameOf,
   streamOf,
 } from './kinesis-binding.ts'
 
@@ -69,16 +71,19 @@ const invalid = (message: string) => refused('InvalidArgumentException', message
 /** What a token settles already. `StreamName` and `StreamARN` may be said again (recorded in September 2026). */
 const settledByToken = ['ShardFilter', 'ExclusiveStartShardId', 'StreamCreationTimestamp']
 
+const together = 'NextToken and StreamName cannot be provided together.'
+
 function goOn(binding: KinesisBinding, input: Input): List {
   const twice = settledByToken.find((member) => input[member] !== undefined)
   if (twice !== undefined) throw invalid(`NextToken and ${twice} cannot be provided together.`)
   const token = input['NextToken'] as string
-  const list = allowed(readNextToken<List>('ListShards', token, binding.clock.nowMs()))
+  const list = readNextToken<List>('ListShards', token, binding.clock.nowMs())
   const isNamed = input['StreamName'] !== undefined || input['StreamARN'] !== undefined
-  if (isNamed && streamOf(binding, input, 'ListShards').name !== list.stream) {
-    throw invalid('Invalid NextToken.')
-  }
-  return list
+  if (!isNamed) return allowed(list)
+  // Recorded in 2020 of any token, and true still of one that is not of that stream.
+  if (isKinesisRefusal(list) && list.refused === 'InvalidArgumentException') throw invalid(together)
+  if (streamNameOf(binding, input, 'ListShards') !== allowed(list).stream) throw invalid(together)
+  return allowed(list)
 }
 
 function newList(binding: KinesisBinding, input: Input): List {
@@ -140,8 +145,11 @@ function filterOf(
   const horizonMs = horizonOf(stream, nowMs)
   const isSince = (atMs: number) => (shard: Shard) =>
     shard.closedAtMs === undefined || shard.closedAtMs >= atMs
+  // A child opens when its parents are closed, whatever second stands in its sequence numbers.
+  const openedAtMs = ({ parent, createdAtMs }: Shard) =>
+    stream.shards.find(({ index }) => index === parent)?.closedAtMs ?? createdAtMs
   const isAt = (atMs: number) => (shard: Shard) =>
-    shard.createdAtMs <= atMs && (shard.closedAtMs === undefined || shard.closedAtMs > atMs)
+    openedAtMs(shard) <= atMs && (shard.closedAtMs === undefined || shard.closedAtMs > atMs)
   switch (type) {
     case 'AT_LATEST':
       return isOpen

@@ -41,11 +41,12 @@ export function openKinesis(
 ): Kinesis {
   const { bus, log, newId } = options
   const reader = openShardReader(bus)
+  const writer = openShardWriter(bus)
   const largestMessage = bus.nats.info?.max_payload ?? Number.POSITIVE_INFINITY
   const binding: KinesisBinding = {
     ...options,
     reader,
-    writer: openShardWriter(bus),
+    writer,
     mostRecordBytes: largestMessage - headerBytes,
   }
   const counts = { calls: 0, refused: 0, failed: 0 }
@@ -89,6 +90,7 @@ export function openKinesis(
       subscribing.drain()
       subscribing.stop()
       reader.stop()
+      writer.stop()
     },
   }
 }

@@ -13,6 +13,7 @@ import {
   type EventRecord,
   type EventWindow,
   eventJsonBytes,
+  recordJson,
   recordJsonBytes,
 } from '../edges/aws/kinesis-event.ts'
 import { sequenceNumber } from '../edges/aws/sequence-number.ts'
@@ -107,13 +108,13 @@ export const filterRecord = (frame: ShardFrame, record: StoredRecord): FilterRec
   partitionKey: record.partitionKey,
   approximateArrivalTimestamp: record.arrivalMs / 1000,
   get sequenceNumber() {
-    return eventRecord(record, frame).sequenceNumber
+    return sequenceNumberOf(record, frame)
   },
   kinesisSchemaVersion: '1.0',
   eventSource: 'aws:kinesis',
   eventVersion: '1.0',
   get eventID() {
-    return `${frame.shardId}:${eventRecord(record, frame).sequenceNumber}`
+    return `${frame.shardId}:${sequenceNumberOf(record, frame)}`
   },
   eventName: 'aws:kinesis:record',
   invokeIdentityArn: frame.roleArn,
@@ -121,18 +122,30 @@ export const filterRecord = (frame: ShardFrame, record: StoredRecord): FilterRec
   eventSourceARN: frame.streamArn,
 })
 
-export const eventRecord = (
-  record: StoredRecord,
-  { shard, shardCreatedAtMs }: { shard: number; shardCreatedAtMs: number },
-): BatchRecord => ({
-  ...record,
-  sequenceNumber: sequenceNumber({
-    shardCreatedAtMs,
-    shard,
-    counter: record.sequence,
-    arrivalMs: record.arrivalMs,
-  }),
-})
+/** Kept with the record: it is made while the batch before it is being tried. */
+type Prepared = StoredRecord & { made?: { frame: ShardFrame; record: BatchRecord } }
+
+/** A record as the function sees it, as JSON too. */
+export function eventRecord(stored: StoredRecord, frame: ShardFrame): BatchRecord {
+  const prepared = stored as Prepared
+  if (prepared.made?.frame === frame) return prepared.made.record
+  const { sequence, partitionKey, data, arrivalMs } = stored
+  const record: BatchRecord = {
+    sequence,
+    partitionKey,
+    data,
+    arrivalMs,
+    sequenceNumber: sequenceNumberOf(stored, frame),
+  }
+  record.json = recordJson(record, frame)
+  prepared.made = { frame, record }
+  return record
+}
+
+const sequenceNumberOf = (
+  { sequence: counter, arrivalMs }: StoredRecord,
+  { shard, shardCreatedAtMs }: ShardFrame,
+): string => sequenceNumber({ shardCreatedAtMs, shard, counter, arrivalMs })
 
 function batchOf(records: readonly BatchRecord[]): Batch {
   const first = records[0] as BatchRecord

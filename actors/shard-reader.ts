@@ -39,6 +39,7 @@ import {
   type BatchRecord,
   type Cut,
   cutBatch,
+  eventRecord,
   filterRecord,
   judge,
   lastExpired,
@@ -117,6 +118,8 @@ type Held = Reader & {
 /** Beside the function's own time: two ways over the bus. */
 const SLACK_MS = 1_000
 const LONGEST_FUNCTION_MS = 900_000
+/** A millisecond of work, and no more memory than what waits anyway. */
+const MOST_PREPARED = 200
 const TELL_AGAIN_MS = 1_000
 const emptyState = '{}'
 
@@ -279,6 +282,19 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
       inHand.running = undefined
       answered(it, lane, records, attempted, window !== undefined)
     })
+    queueMicrotask(() => prepare(it, lane, records.length))
+  }
+
+  /** What the next batch is made of is made while this one is being tried. */
+  const prepare = (it: Held, lane: number, behind: number): void => {
+    if (held.get(it.key) !== it) return
+    const { lanes } = it.reading
+    const count = Math.min(it.mapping.settings.batchSize, MOST_PREPARED)
+    for (let index = behind; index < behind + count; index++) {
+      const record = lanes.at(lane, index)
+      if (record === undefined) return
+      eventRecord(record, it.frame)
+    }
   }
 
   const answered = (

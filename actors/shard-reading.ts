@@ -60,8 +60,8 @@ export type ReadingBinding = {
   lost(): void
 }
 
-/** A batch and the next. */
-const BATCHES_READY = 2
+/** One is tried, the next is ready, and two are on their way while that goes on. */
+const BATCHES_READY = 4
 /** For tiny batches: a record that is there when it is wanted saves a round trip. */
 const LEAST_READY = 16
 const REOPEN_MS = 200
@@ -73,7 +73,7 @@ export async function openShardReading(binding: ReadingBinding): Promise<ShardRe
   const address: ShardAddress = work
   const startAfter = 'after' in work.start ? work.start.after : 0
   const first = { done: startAfter, lanes: [] }
-  const writer = await takeOverCheckpoint(bus, key, binding.epoch, first, {
+  const writer = await takeOverCheckpoint(bus, clock, key, binding.epoch, first, {
     state: () => state(),
     lost: binding.lost,
   })

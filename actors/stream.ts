@@ -120,6 +120,13 @@ export function openStreams(binding: StreamsBinding): Streams {
     asking.delete(asked)
   }
 
+  /** What changes nothing is not stored, so it is seen first whether another one has led since: it knows better. */
+  const answerAsLeader = (name: string, asked: string, body: object): void =>
+    inOrder(name, async (under) => {
+      const epoch = await insistently(name, under, () => directory.epochOf(encodeToken(name)))
+      if (epoch !== 'stale' && epoch <= under.epoch && under.isLeading()) answer(asked, body)
+    })
+
   const shardsOf = (names: Iterable<string>): number => {
     let shards = 0
     for (const name of names) {
@@ -141,12 +148,12 @@ export function openStreams(binding: StreamsBinding): Streams {
           show(name, record)
           if (asked !== undefined) answer(asked, { record })
         }),
-      agree: ({ record, asked }, name) => inOrder(name, async () => answer(asked, { record })),
+      agree: ({ record, asked }, name) => answerAsLeader(name, asked, { record }),
       refuse: ({ asked, refusal }, name) => {
         const { place, shardLimit } = binding
         const shards = shardsOf(streams.instances())
         const refused = streamRefusal(refusal, { stream: name, place, shards, shardLimit })
-        inOrder(name, async () => answer(asked, refused))
+        answerAsLeader(name, asked, refused)
       },
       reach: ({ ask, wanted }, name) =>
         inOrder(name, async (under) => {

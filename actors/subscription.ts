@@ -150,7 +150,7 @@ export function openSubscription(
   const readNow = (): void => {
     if (isDone) return
     read().catch((error) => {
-      log.warn({ code: 'SHARD_NOT_READ', stream: stream.name, err: error }, 'again soon')
+      log.warn({ code: 'KINESIS_SHARD_NOT_READ', stream: stream.name, err: error }, 'again soon')
       readSoon()
     })
   }
@@ -169,7 +169,7 @@ export function openSubscription(
         if (over && !isDone && at === heardTo) finish(() => endOf(now))
       })
       .catch((error) => {
-        log.warn({ code: 'SHARD_NOT_READ', stream: stream.name, err: error }, 'again soon')
+        log.warn({ code: 'KINESIS_SHARD_NOT_READ', stream: stream.name, err: error }, 'again soon')
       })
       .finally(() => {
         isLooking = false

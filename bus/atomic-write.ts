@@ -32,7 +32,10 @@ export const writeTogether = async (
 ): Promise<WriteOutcome> => outcomeOf(await sendTogether(bus, messages))
 
 /** The same, with the bare answer. */
-export function sendTogether(bus: Bus, messages: readonly NewMessage[]): Promise<Outcome> {
+export function sendTogether(
+  bus: Pick<Bus, 'publish' | 'request'>,
+  messages: readonly NewMessage[],
+): Promise<Outcome> {
   const batch = messages.length > 1 ? nuid.next() : undefined
   const last = messages.length - 1
   for (const [index, message] of messages.entries()) {

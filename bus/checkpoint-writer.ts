@@ -7,12 +7,12 @@
  *
  *     changed ──▶ being stored ──changed meanwhile──▶ stored once more
  *
- * One write is on its way at a time, and what changes meanwhile is in the next one: a shard that is read fast stores as often
- * as the disk can, and no batch waits for it.
+ * One write is on its way at a time, and what changes meanwhile is in the next one, 20 ms later: no batch waits for it, and a
+ * shard that is read fast does not keep the disk busy.
  */
 import { nuid } from 'nats'
 import { writeEntry } from './bucket.ts'
-import type { Bus } from './bus.ts'
+import type { Bus, Clock } from './bus.ts'
 import { type Checkpoint, readCheckpoint } from './checkpoints.ts'
 import { checkpointsBucket } from './subjects.ts'
 
@@ -25,6 +25,8 @@ export type CheckpointWriter = {
   stored(): Promise<'stored' | 'fenced'>
 }
 
+/** Ten batches of a quick function: what is tried once more after a crash. */
+const PACE_MS = 20
 /** Each round somebody else was faster: the reader before, for as long as it has not noticed. */
 const ROUNDS = 20
 
@@ -34,6 +36,7 @@ const ROUNDS = 20
  */
 export async function takeOverCheckpoint(
   bus: Bus,
+  clock: Clock,
   key: string,
   epoch: number,
   first: Omit<Checkpoint, 'epoch'>,
@@ -46,11 +49,34 @@ export async function takeOverCheckpoint(
   let isFenced = false
   let writing: Promise<void> | undefined
 
+  let writtenAtMs = Number.NEGATIVE_INFINITY
+  let waiting: { timer: unknown; go: () => void } | undefined
+
+  /** The first change is stored at once; who waits for it is not kept waiting. */
+  const pause = (): Promise<void> | undefined => {
+    const leftMs = writtenAtMs + PACE_MS - clock.monotonicMs()
+    if (leftMs <= 0) return undefined
+    return new Promise((resolve) => {
+      const go = () => {
+        waiting = undefined
+        resolve()
+      }
+      waiting = { timer: clock.setTimer(go, leftMs), go }
+    })
+  }
+  const hurry = (): void => {
+    if (waiting === undefined) return
+    clock.clearTimer(waiting.timer)
+    waiting.go()
+  }
+
   const write = async (): Promise<void> => {
     while (isDirty && !isFenced) {
+      await pause()
       isDirty = false
       const document: Checkpoint = { epoch, ...state() }
       const written = await put(bus, key, document, revision)
+      writtenAtMs = clock.monotonicMs()
       if (written === 'conflict') {
         isFenced = true
         lost()
@@ -76,6 +102,7 @@ export async function takeOverCheckpoint(
       start()
     },
     async stored() {
+      hurry()
       while (writing !== undefined) await writing
       return isFenced || isDirty ? 'fenced' : 'stored'
     },

@@ -160,8 +160,7 @@ function fitting(messages: readonly Msg[], mostBytes: number): number {
 }
 
 const recordIn = (message: Msg): StoredRecord =>
-  readRecord(
-    message,
-    sequenceOf(message),
-    Date.parse(message.headers?.get('Nats-Time-Stamp') ?? ''),
-  )
+  readRecord(message, {
+    sequence: sequenceOf(message),
+    storedAtMs: Date.parse(message.headers?.get('Nats-Time-Stamp') ?? ''),
+  })

@@ -2,7 +2,8 @@
  * A record of a shard, as the message that it is in its record stream: the body is the data as it came, so that anybody with
  * a NATS client can look at it; what goes beside it are two headers.
  */
-import type { Msg, MsgHdrs } from 'nats'
+import type { Msg } from 'nats'
+import { rawHeader, rawHeaders } from './raw-headers.ts'
 
 /** Of which stream of that name, and which of its shards. */
 export type ShardAddress = { stream: string; incarnation: string; shard: number }
@@ -29,18 +30,20 @@ export const recordHeaders = ({
   [arrivalHeader]: String(arrivalMs),
 })
 
-/** `sequence` and `storedAtMs` are the server's: a record that somebody put there without us has no time of ours. */
-export function readRecord(
-  { headers, data }: { headers?: MsgHdrs | undefined; data: Uint8Array } | Msg,
-  sequence: number,
-  storedAtMs: number,
-): StoredRecord {
-  const arrivalMs = Number(headers?.get(arrivalHeader) || storedAtMs)
+type FromServer = {
+  sequence: number
+  /** When the server stored it: for a record that somebody put there without us, which has no time of ours. */
+  storedAtMs: number
+}
+
+export function readRecord(message: Msg, { sequence, storedAtMs }: FromServer): StoredRecord {
+  const headers = rawHeaders(message)
+  const arrivalMs = Number(rawHeader(headers, arrivalHeader) || storedAtMs)
   return {
     sequence,
-    partitionKey: decoded(headers?.get(keyHeader) ?? ''),
+    partitionKey: decoded(rawHeader(headers, keyHeader) ?? ''),
     arrivalMs: Number.isFinite(arrivalMs) ? arrivalMs : storedAtMs,
-    data,
+    data: message.data,
   }
 }
 

@@ -128,7 +128,7 @@ export async function openShardSource(
     heard = count
     asked = Math.max(0, asked - 1)
     heardSomething()
-    listener.record(readRecord(message, sequence, storedAtMs), pending)
+    listener.record(readRecord(message, { sequence, storedAtMs }), pending)
     more()
   })
   const forgetReconnects = bus.onReconnect(() => broken('the link was down'))

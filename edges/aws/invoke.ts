@@ -21,6 +21,8 @@ export type InvokeRequest = {
   clientContext: string | undefined
   traceId: string | undefined
   payload: Uint8Array
+  /** It is known to be JSON, and no larger than it may be: an event that was accepted, or made by ourselves. */
+  isChecked?: boolean
 }
 
 export type InvokeAnswer =

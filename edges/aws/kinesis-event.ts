@@ -21,6 +21,8 @@ export type EventRecord = {
   sequenceNumber: string
   data: Uint8Array
   arrivalMs: number
+  /** What `recordJson` makes of it, if that is made already. */
+  json?: string
 }
 
 /** What is the same for all records of a shard. */
@@ -49,30 +51,27 @@ export function kinesisEvent(
   batch: EventFrame & { records: readonly EventRecord[]; window?: EventWindow | undefined },
 ): Uint8Array {
   const { records, window } = batch
-  const { afterTime, afterId } = makeConstants(batch)
   let text = '{"Records":['
   let separator = ''
-  for (const { partitionKey, sequenceNumber, data, arrivalMs } of records) {
-    text += `${separator}${beforeKey}${JSON.stringify(partitionKey)},"sequenceNumber":"${sequenceNumber}","data":"${base64(data)}"${beforeTime}${arrivalMs / 1_000}${afterTime}${sequenceNumber}${afterId}`
+  for (const record of records) {
+    text += separator + (record.json ?? recordJson(record, batch))
     separator = ','
   }
   return Buffer.from(`${text}]${window === undefined ? '' : windowMembers(window, batch)}}`)
 }
 
-/** What a record adds to an event, with the comma before it. */
-export function recordJsonBytes(
+/** A record as it stands in an event. */
+export function recordJson(
   { partitionKey, sequenceNumber, data, arrivalMs }: EventRecord,
   frame: EventFrame,
-): number {
-  return (
-    1 +
-    constantsOf(frame).bytes +
-    Buffer.byteLength(JSON.stringify(partitionKey)) +
-    2 * sequenceNumber.length +
-    4 * Math.ceil(data.length / 3) +
-    String(arrivalMs / 1_000).length
-  )
+): string {
+  const { afterTime, afterId } = constantsOf(frame)
+  return `${beforeKey}${JSON.stringify(partitionKey)},"sequenceNumber":"${sequenceNumber}","data":"${base64(data)}"${beforeTime}${arrivalMs / 1_000}${afterTime}${sequenceNumber}${afterId}`
 }
+
+/** What a record adds to an event, with the comma before it. */
+export const recordJsonBytes = (record: EventRecord, frame: EventFrame): number =>
+  1 + Buffer.byteLength(record.json ?? recordJson(record, frame))
 
 /** What an event takes without any record. */
 export const eventJsonBytes = (frame: EventFrame, window?: EventWindow): number =>
@@ -80,9 +79,8 @@ export const eventJsonBytes = (frame: EventFrame, window?: EventWindow): number 
 
 const beforeKey = '{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":'
 const beforeTime = ',"approximateArrivalTimestamp":'
-const aroundData = ',"sequenceNumber":"","data":""'
 
-type Constants = { afterTime: string; afterId: string; bytes: number }
+type Constants = { afterTime: string; afterId: string }
 const constants = new WeakMap<EventFrame, Constants>()
 
 /** Kept by the frame, as long as that is: whoever reads a shard has one and asks for each record. */
@@ -95,8 +93,7 @@ function constantsOf(frame: EventFrame): Constants {
 function makeConstants({ place, streamArn, shardId, roleArn }: EventFrame): Constants {
   const afterTime = `},"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":"${shardId}:`
   const afterId = `","eventName":"aws:kinesis:record","invokeIdentityArn":${JSON.stringify(roleArn)},"awsRegion":"${place.region}","eventSourceARN":${JSON.stringify(streamArn)}}`
-  const bytes = Buffer.byteLength(beforeKey + aroundData + beforeTime + afterTime + afterId)
-  return { afterTime, afterId, bytes }
+  return { afterTime, afterId }
 }
 
 const base64 = ({ buffer, byteOffset, byteLength }: Uint8Array): string =>

@@ -59,6 +59,8 @@ export async function startKinesisFrontEnd(
   const streams = await openKnownStreams(bus, { reconcileEveryMs: 60_000, clock, log })
   const more = { frontEndId: id, clock, newId: randomUUID, log, limits, shardLimit }
   const kinesis = openKinesis({ bus, streams, place, ...more })
+  // Others may speak to it now.
+  await bus.nats.flush()
   const caller = { requestId: 'r', signal: new AbortController().signal }
   const call = async (operation: KinesisOperation, input: object) => {
     const told = await kinesis.call(operation, input as Record<string, unknown>, caller)

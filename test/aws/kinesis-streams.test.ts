@@ -157,7 +157,14 @@ describe('ListShards', () => {
     expect(await refusal({ StreamName: 'none' })).toBe(
       'ResourceNotFoundException: Stream none under account 000000000000 not found.',
     )
-    expect(await refusal({ NextToken: 'none' })).toContain('InvalidArgumentException')
+    expect(await refusal({ NextToken: 'none' })).toBe(
+      'InvalidArgumentException: Invalid NextToken.',
+    )
+    for (const token of ['none', NextToken]) {
+      expect(await refusal({ NextToken: token, StreamName })).toBe(
+        'InvalidArgumentException: NextToken and StreamName cannot be provided together.',
+      )
+    }
     const at = (Timestamp: number) => ({
       StreamName,
       ShardFilter: { Type: 'AT_TIMESTAMP', Timestamp },
@@ -177,7 +184,7 @@ describe('ListShards', () => {
     const [first] = stream.shards as [StreamRecord['shards'][0]]
     const shards = [
       { ...first, createdAtMs: bornMs - 3_000, closedAtMs: bornMs + 2 * hourMs, until: 5 },
-      { ...first, index: 1, parent: 0, createdAtMs: bornMs + 2 * hourMs, after: 5 },
+      { ...first, index: 1, parent: 0, createdAtMs: bornMs + 2 * hourMs + 1_000, after: 5 },
       {
         ...first,
         index: 2,
@@ -199,6 +206,8 @@ describe('ListShards', () => {
     expect(await filtered({ Type: 'AT_TIMESTAMP', Timestamp: at(1) })).toEqual([0])
     expect(await filtered({ Type: 'AT_TIMESTAMP', Timestamp: at(3) })).toEqual([1, 2])
     expect(await filtered({ Type: 'AT_TIMESTAMP', Timestamp: at(5) })).toEqual([1, 3])
+    // Children are made a second after their parents are closed, and at no time is there no shard.
+    expect(await filtered({ Type: 'AT_TIMESTAMP', Timestamp: at(2) })).toEqual([1, 2])
     expect(await filtered({ Type: 'FROM_TIMESTAMP', Timestamp: at(3) })).toEqual([1, 2, 3])
     expect(await filtered({ Type: 'FROM_TIMESTAMP', Timestamp: at(5) })).toEqual([1, 3])
     const after = { Type: 'AFTER_SHARD_ID', ShardId: 'shardId-000000000001' }

@@ -236,21 +236,28 @@ describe('a consumer', () => {
     'Another active subscription exists for this consumer: 000000000000:s:shardId-000000000000:a'
 
   test('is refused within five seconds of its last subscription, through whichever front end', async () => {
-    const second = await startKinesisFrontEnd(kinesis.server.url, { id: 'f2', clock })
-    const one = await subscribed()
-    expect(await kinesis.refusal('SubscribeToShard', input())).toBe(
+    const [first, second] = (await Promise.all(
+      ['f2', 'f3'].map((id) =>
+        startKinesisFrontEnd(kinesis.server.url, { id, clock: { ...clock, monotonicMs: () => 0 } }),
+      ),
+    )) as [KinesisFrontEnd, KinesisFrontEnd]
+    const one = await subscribed(input(), first)
+    expect(await first.refusal('SubscribeToShard', input())).toBe(
       `ResourceInUseException: ${inUse}`,
     )
+    await first.bus.nats.flush()
     await second.bus.nats.flush()
     expect(await second.refusal('SubscribeToShard', input())).toBe(
       `ResourceInUseException: ${inUse}`,
     )
     const other = await subscribed(
       input(undefined, { ConsumerARN: ConsumerARN.replace('/a:', '/b:') }),
+      first,
     )
     expect(one.told.refusal).toBeUndefined()
     one.stop()
     other.stop()
+    await first.stop()
     await second.stop()
   })
 

@@ -6,7 +6,7 @@ import { openBus } from '../../bus/connection.ts'
 import { openShardReader, type ShardReader } from '../../bus/shard-read.ts'
 import { openShardWriter, type PutOutcome, type ShardWriter } from '../../bus/shard-write.ts'
 import { recordStream, shard as shardSubject } from '../../bus/subjects.ts'
-import { startNatsServer, type TestServer } from '../nats-server.ts'
+import { cutProxy, startNatsServer, type TestServer } from '../nats-server.ts'
 import { makeRecordStream, openOnly } from './record-stream.ts'
 
 let server: TestServer
@@ -67,6 +67,24 @@ describe('a record', () => {
     expect(outcome).toMatchObject({ refused: 10_060 })
     expect((await manager.streams.info('OTHER')).state.messages).toBe(0)
   })
+})
+
+test('a record whose link breaks is one that nobody knows of, as soon as there is another link', async () => {
+  const proxy = await cutProxy(server.port)
+  const shaky = await openBus({ servers: proxy.url, role: 'front-end', id: 'g' })
+  const other = openShardWriter(shaky)
+  proxy.pause()
+  const many = Array.from({ length: 20 }, () => record('x'))
+  const putting = Promise.all([other.put(address(0), record('x')), other.putMany(address(0), many)])
+  proxy.cut()
+  proxy.resume()
+  const startedAtMs = Date.now()
+  expect((await putting).flat()).toEqual(Array.from({ length: 21 }, () => 'unanswered'))
+  expect(Date.now() - startedAtMs).toBeLessThan(4_000)
+  expect(await other.put(address(0), record('x'))).toMatchObject({ sequence: expect.any(Number) })
+  other.stop()
+  await shaky.close()
+  await proxy.close()
 })
 
 describe('records of one shard', () => {

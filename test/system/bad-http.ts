@@ -6,6 +6,7 @@
 import { createHash, createHmac } from 'node:crypto'
 import { connect } from 'node:net'
 import type { Chance } from '../seed.ts'
+import { badCall, type StreamTargets } from './bad-kinesis.ts'
 
 export type BadRequest = {
   /** For the report of a failure. */
@@ -144,9 +145,10 @@ export function signed(
   url: string,
   body: string | Uint8Array,
   extra: Record<string, string> = {},
+  service = 'lambda',
 ): Buffer {
   const at = new Date().toISOString().replace(/[-:]|\.\d+/g, '')
-  const scope = `${at.slice(0, 8)}/us-east-1/lambda/aws4_request`
+  const scope = `${at.slice(0, 8)}/us-east-1/${service}/aws4_request`
   const [path = '', query = ''] = url.split('?')
   const canonicalQuery = query.split('&').sort().join('&')
   const canonicalPath = path
@@ -403,6 +405,12 @@ const kinds: readonly Kind[] = [
 ]
 
 export const badRequest = (chance: Chance): BadRequest => pick(chance, kinds)(chance)
+
+/** About streams and mappings: see bad-kinesis.ts. */
+export function badStreamRequest(chance: Chance, targets: StreamTargets): BadRequest {
+  const { name, method, url, body, service, headers } = badCall(chance, targets)
+  return { name, bytes: signed(method, url, body, headers, service), answer: 'refusal' }
+}
 
 /**
  * Sends, and resolves with all that came back until the server closed. Where a whole request may not have been sent, the

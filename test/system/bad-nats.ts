@@ -52,6 +52,12 @@ const bodies: readonly (string | Uint8Array)[] = [
   '{"type":{},"partition":"x","id":null}',
   '{"partition":-1}',
   '{"__proto__":{"type":"stop"}}',
+  '{"type":"create"}',
+  '{"type":"split","name":"nobody","shard":{}}',
+  '{"type":"update","uuid":"nobody","nowMs":"now","settings":null}',
+  '{"mapping":"nobody","shard":-1}',
+  '{"mapping":null,"result":{}}',
+  '{"stream":1}',
   '['.repeat(50_000),
   Buffer.from([0xff, 0xfe, 0x00, 0x80]),
   'x'.repeat(1_000_000),
@@ -88,6 +94,14 @@ function subject(chance: Chance, { processes, workers, functionName }: Targets):
     () => subjects.durable(pick(chance, ['function', 'nobody']), 'nobody'),
     () => subjects.answer(process, 'nobody'),
     () => subjects.log('nobody'),
+    () => subjects.kinesis(pick(chance, ['nobody', 'a.b', '__proto__', 'x'.repeat(200)])),
+    () => subjects.trackerStream,
+    () => subjects.trackerMapping,
+    () => subjects.trackerSync,
+    () => subjects.trackerEnded,
+    () => subjects.trackerResult,
+    () => subjects.shardsReport(process),
+    () => subjects.trackedStreams,
     () => `lambus.${event}`,
   ]
   return pick(chance, families)()
@@ -104,6 +118,8 @@ const headerSets: readonly Record<string, string>[] = [
   { 'Lambus-Revision': '99999999999', 'Lambus-Status': 'x' },
   { 'Lambus-Event-Id': '', 'Nats-Scheduler': 'x' },
   { 'X-Amzn-RequestId': 'x'.repeat(5_000) },
+  { 'Partition-Key': 'x'.repeat(300) },
+  { 'Partition-Key': 'x', 'Explicit-Hash-Key': '-1' },
 ]
 
 export function badMessage(chance: Chance, targets: Targets): BadMessage {
