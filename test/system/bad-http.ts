@@ -13,7 +13,7 @@ export type BadRequest = {
   name: string
   bytes: Uint8Array
   /** What comes back: a refusal in AWS's form; where it is no whole request, perhaps nothing. */
-  answer: 'refusal' | 'refusal or hang-up'
+  answer: 'refusal' | 'refusal or hang-up' | 'goodbye in HTTP/2'
 }
 
 const pick = <Item>(chance: Chance, items: readonly Item[]): Item =>
@@ -201,7 +201,6 @@ const badLine: Kind = (chance) => ({
       'NONSENSE / HTTP/1.1',
       'GET \u0000 HTTP/1.1',
       `GET /${repeat('a', 70_000)} HTTP/1.1`,
-      'PRI * HTTP/2.0',
       'CONNECT example.com:443 HTTP/1.1',
       'OPTIONS * HTTP/1.1',
       'GET http://example.com/x HTTP/1.1',
@@ -210,6 +209,12 @@ const badLine: Kind = (chance) => ({
     { host: 'localhost', connection: 'close' },
   ),
   answer: 'refusal or hang-up',
+})
+
+const badPreface: Kind = (chance) => ({
+  name: 'the first line of HTTP/2, and then none of it',
+  bytes: Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n'), noise(chance, 30 + chance(100))]),
+  answer: 'goodbye in HTTP/2',
 })
 
 const badHeaders: Kind = (chance) => ({
@@ -388,6 +393,7 @@ const pipelined: Kind = (chance) => {
 const kinds: readonly Kind[] = [
   noHttp,
   badLine,
+  badPreface,
   badHeaders,
   badChunks,
   half,
@@ -440,6 +446,9 @@ export function sendRaw(
 /** What is wrong with an answer; undefined when nothing is. */
 export function complaintAbout({ answer }: BadRequest, heard: string): string | undefined {
   if (heard.includes('<silence>')) return 'neither answered nor hung up'
+  if (answer === 'goodbye in HTTP/2') {
+    return /^HTTP\/1/.test(heard) ? 'answered in HTTP/1.1' : undefined
+  }
   const status = Number(
     /^HTTP\/1\.[01] (\d{3})/.exec(heard.replace(/^HTTP\/1.1 100.*\r\n\r\n/, ''))?.[1],
   )

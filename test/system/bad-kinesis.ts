@@ -54,7 +54,7 @@ const badInputs: Record<string, readonly object[]> = {
     ...['-1', '01', '', 'x', String(tooLarge), '9'.repeat(40)].map((ExplicitHashKey) =>
       record({ ExplicitHashKey }),
     ),
-    ...['x', '-1', '1', '9'.repeat(130)].map((SequenceNumberForOrdering) =>
+    ...['x', '-1', '9'.repeat(130)].map((SequenceNumberForOrdering) =>
       record({ SequenceNumberForOrdering }),
     ),
   ],

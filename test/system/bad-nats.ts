@@ -52,12 +52,6 @@ const bodies: readonly (string | Uint8Array)[] = [
   '{"type":{},"partition":"x","id":null}',
   '{"partition":-1}',
   '{"__proto__":{"type":"stop"}}',
-  '{"type":"create"}',
-  '{"type":"split","name":"nobody","shard":{}}',
-  '{"type":"update","uuid":"nobody","nowMs":"now","settings":null}',
-  '{"mapping":"nobody","shard":-1}',
-  '{"mapping":null,"result":{}}',
-  '{"stream":1}',
   '['.repeat(50_000),
   Buffer.from([0xff, 0xfe, 0x00, 0x80]),
   'x'.repeat(1_000_000),
@@ -107,6 +101,19 @@ function subject(chance: Chance, { processes, workers, functionName }: Targets):
   return pick(chance, families)()
 }
 
+/** What stream trackers almost understand. */
+const trackerBodies: readonly string[] = [
+  '{"type":"create"}',
+  '{"type":"frobnicate","name":"nobody"}',
+  '{"type":"update","uuid":"nobody","nowMs":"now","settings":null}',
+  '{"type":"delete","uuid":"nobody","nowMs":1}',
+  '{"mapping":"nobody","shard":-1}',
+  '{"mapping":null,"result":{}}',
+  '{"stream":1}',
+  '{"stream":"nobody"}',
+  '{"shards":[null,1,{}]}',
+]
+
 const headerSets: readonly Record<string, string>[] = [
   {},
   { 'X-Amz-Invocation-Type': 'nonsense' },
@@ -126,9 +133,11 @@ export function badMessage(chance: Chance, targets: Targets): BadMessage {
   const carried = Object.entries(pick(chance, headerSets))
   const made = headers()
   for (const [name, value] of carried) made.set(name, value)
+  const to = subject(chance, targets)
+  const isForTracker = /^lambus\.(tracker|poller|streams)/.test(to)
   return {
-    subject: subject(chance, targets),
-    body: Buffer.from(pick(chance, bodies)),
+    subject: to,
+    body: Buffer.from(pick(chance, isForTracker ? [...bodies, ...trackerBodies] : bodies)),
     ...(carried.length === 0 ? {} : { headers: made }),
   }
 }
