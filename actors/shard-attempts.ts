@@ -93,12 +93,13 @@ export function openShardAttempts(binding: ShardAttemptsBinding): ShardAttempts 
     const { batch, maximumRecordAgeMs, windowStartMs } = what
     const inHand = laneOf(it, lane)
     const records = inHand.cut?.records ?? []
+    // What was never tried is told of with an id, too.
+    inHand.requestId = requestIdOf(it, lane, batch.from, batch.to, batch.records)
     const tooOld = lastExpired(records, maximumRecordAgeMs, clock.nowMs())
     if (tooOld !== undefined) {
       send(instanceOf(it.key, lane), { type: 'expired', to: tooOld })
       return
     }
-    inHand.requestId = requestIdOf(it, lane, batch.from, batch.to, batch.records)
     if (inHand.cut?.isTooLarge === true) {
       inHand.answer = undefined
       ended(it, lane, records, { kind: 'unsendable' })

@@ -3,6 +3,7 @@
  * for metrics.
  */
 import type { Bus, Clock } from '../bus/bus.ts'
+import { fieldsOf } from '../bus/message-fields.ts'
 import { anyShardsReport, shardsReport, tokens } from '../bus/subjects.ts'
 import type { HeldShard } from './held-shard.ts'
 
@@ -101,6 +102,9 @@ function rereadingOf({ from, at, to }: HeldShard['reading']['progress']): {
   return { rereading: { from, to, at } }
 }
 
+const isReport = (one: unknown): one is ShardReport =>
+  typeof one === 'object' && one !== null && 'mapping' in one && 'shard' in one
+
 /** Hears all pollers. */
 export function collectShardReports(bus: Bus, clock: Clock): ShardReports {
   const heard = new Map<string, { atMs: number; report: ShardReport & { poller: string } }>()
@@ -108,10 +112,12 @@ export function collectShardReports(bus: Bus, clock: Clock): ShardReports {
   const isFresh = ({ atMs }: { atMs: number }) => clock.monotonicMs() - atMs < REPORT_KEPT_MS
 
   const hearing = bus.subscribe(anyShardsReport, (message) => {
-    const { shards } = message.json<ShardsReport>()
+    // Another one comes in a second.
+    const shards = fieldsOf(message)?.['shards']
+    if (!Array.isArray(shards)) return
     const poller = tokens(message.subject)[2] ?? ''
     const atMs = clock.monotonicMs()
-    for (const report of shards) {
+    for (const report of shards.filter(isReport)) {
       heard.set(keyOf(report.mapping, report.shard), { atMs, report: { ...report, poller } })
     }
   })
