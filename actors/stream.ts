@@ -10,6 +10,7 @@
 import type { Bus, Clock, Log, Msg, Subscription } from '../bus/bus.ts'
 import type { Directory, DirectoryCopy } from '../bus/directory.ts'
 import { decodeToken, encodeToken } from '../bus/encoded-token.ts'
+import { openReading } from '../bus/message-fields.ts'
 import { type Leading, reachRecordStream, removeRecordStream } from '../bus/record-stream.ts'
 import { trackerStream } from '../bus/subjects.ts'
 import type { Place } from '../edges/aws/names.ts'
@@ -207,12 +208,15 @@ export function openStreams(binding: StreamsBinding): Streams {
     start(name, record)
   }
 
+  const commandIn = openReading<StreamCommand>(
+    log,
+    'STREAM_MALFORMED',
+    ({ type, name }) => typeof name === 'string' && commands.has(String(type)),
+  )
+
   const hear = (message: Msg): void => {
     const command = commandIn(message)
-    if (command === undefined) {
-      log.warn({ code: 'STREAM_MALFORMED' }, 'dropped a message that is no command for a stream')
-      return
-    }
+    if (command === undefined) return
     const asked = binding.newId()
     asking.set(asked, message)
     const { name } = command
@@ -279,15 +283,5 @@ export function openStreams(binding: StreamsBinding): Streams {
       follow()
       copy?.stop()
     },
-  }
-}
-
-function commandIn(message: Msg): StreamCommand | undefined {
-  try {
-    const command = message.json<Partial<StreamCommand> | null>()
-    if (typeof command?.name !== 'string' || !commands.has(command.type ?? '')) return undefined
-    return command as StreamCommand
-  } catch {
-    return undefined
   }
 }
