@@ -18,8 +18,11 @@ export const anyChance: fc.Arbitrary<Chance> = fc
 /** A chance of its own from a seed, for what plays outside a property. Source: W. Press et al., "Numerical Recipes", ranqd1. */
 export function chanceFrom(seed: number): Chance {
   let state = seed >>> 0
-  return (below) => {
+  const next = () => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return Math.floor((state / 2 ** 32) * below)
+    return state / 2 ** 32
   }
+  // Seeds that follow each other begin almost alike.
+  for (let step = 0; step < 8; step++) next()
+  return (below) => Math.floor(next() * below)
 }
