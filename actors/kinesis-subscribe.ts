@@ -13,6 +13,7 @@
  * consumers". The texts were seen in public reports (awslabs/amazon-kinesis-client #391, awslabs/kinesis-hot-shard-advisor #37).
  */
 import type { Msg } from '../bus/bus.ts'
+import { openReading } from '../bus/message-fields.ts'
 import { subscribedToShard } from '../bus/subjects.ts'
 import type { Input } from '../edges/aws/constraints.ts'
 import { type KinesisRefusal, refuseKinesis } from '../edges/aws/kinesis-errors.ts'
@@ -66,8 +67,15 @@ export function subscribeOperations(binding: KinesisBinding): {
     }
   }
 
+  const announcedIn = openReading<Announced>(
+    binding.log,
+    'SUBSCRIPTION_MALFORMED',
+    ({ key, id, atMs }) =>
+      typeof key === 'string' && typeof id === 'string' && typeof atMs === 'number',
+  )
   const hearing = bus.subscribe(subscribedToShard, (message: Msg) => {
-    note(message.json<Announced>())
+    const announced = announcedIn(message)
+    if (announced !== undefined) note(announced)
   })
 
   const begin = (where: SubscriptionPlace, key: string, inUse: KinesisRefusal): KinesisEvents => ({

@@ -18,6 +18,7 @@ import type { Checkpoints } from '../bus/checkpoints.ts'
 import type { Directory, DirectoryCopy } from '../bus/directory.ts'
 import { writerOf } from '../bus/directory-writer.ts'
 import type { Leases } from '../bus/leases.ts'
+import { openReading } from '../bus/message-fields.ts'
 import { trackerEnded, trackerMapping, trackerResult, trackerSync } from '../bus/subjects.ts'
 import {
   type MappingCommand,
@@ -95,6 +96,14 @@ const BEGIN_AGAIN_MS = 1_000
 const RESULTS_EVERY_MS = 1_000
 /** Checkpoints without a shard are rare and harmless: with looks every 2 s, about once a minute. */
 const ORPHANS_EVERY_LOOKS = 30
+
+const commands: ReadonlySet<string> = new Set<MappingCommand['type']>([
+  'create',
+  'update',
+  'delete',
+  'tag',
+  'untag',
+])
 
 export function openMappings(binding: MappingsBinding): Mappings {
   const { bus, clock, log, checkpoints } = binding
@@ -211,9 +220,32 @@ export function openMappings(binding: MappingsBinding): Mappings {
 
   const carryOut = mappingCommands({ ...binding, mappings, streams, begin, answer })
 
+  const commandIn = openReading<MappingCommand>(
+    log,
+    'MAPPING_MALFORMED',
+    ({ type, uuid, nowMs }) =>
+      commands.has(String(type)) && typeof uuid === 'string' && typeof nowMs === 'number',
+  )
+  const endIn = openReading<{ mapping: string; shard: number }>(
+    log,
+    'SHARD_END_MALFORMED',
+    ({ mapping, shard }) => typeof mapping === 'string' && Number.isInteger(shard),
+  )
+  const resultIn = openReading<{ mapping: string; result: string }>(
+    log,
+    'MAPPING_RESULT_MALFORMED',
+    ({ mapping, result }) => typeof mapping === 'string' && typeof result === 'string',
+  )
+  const syncIn = openReading<{ stream: string }>(
+    log,
+    'STREAM_SYNC_MALFORMED',
+    ({ stream }) => typeof stream === 'string',
+  )
+
   const hear = (message: Msg): void => {
     if (epoch === undefined) return
-    const command = message.json<MappingCommand>()
+    const command = commandIn(message)
+    if (command === undefined) return
     const at = epoch
     const reply = String(++asked)
     askers.set(reply, message)
@@ -227,14 +259,16 @@ export function openMappings(binding: MappingsBinding): Mappings {
 
   const hearEnded = (message: Msg): void => {
     if (epoch === undefined) return
-    const { mapping, shard } = message.json<{ mapping: string; shard: number }>()
-    shards.ended(mapping, shard).catch(notSeen)
+    const said = endIn(message)
+    if (said === undefined) return
+    shards.ended(said.mapping, said.shard).catch(notSeen)
   }
 
   const hearResult = (message: Msg): void => {
     if (epoch === undefined) return
-    const { mapping, result } = message.json<{ mapping: string; result: string }>()
-    results.set(mapping, result)
+    const said = resultIn(message)
+    if (said === undefined) return
+    results.set(said.mapping, said.result)
     telling ??= clock.setTimer(() => {
       telling = undefined
       for (const [uuid, latest] of results) {
@@ -301,7 +335,9 @@ export function openMappings(binding: MappingsBinding): Mappings {
   }
 
   const sync = async (message: Msg): Promise<void> => {
-    const { stream: name } = message.json<{ stream: string }>()
+    const said = syncIn(message)
+    if (said === undefined) return
+    const { stream: name } = said
     const stream = await streams.lookUp(name)
     reviewAll(name)
     await shards.look()

@@ -7,7 +7,8 @@
  * Core NATS: an event that is published while nobody listens is lost, and nobody answers. Further tokens belong to the
  * type: `…main-street.power.off` is the event `power.off`.
  */
-import type { Bus, Msg, Subscription } from '../bus/bus.ts'
+import type { Bus, Subscription } from '../bus/bus.ts'
+import { fieldsOf } from '../bus/message-fields.ts'
 import { anyActor, tokens } from '../bus/subjects.ts'
 import type { Host } from './actor.ts'
 import type { HostedMachine } from './step.ts'
@@ -23,19 +24,7 @@ export function onBus<Machine extends HostedMachine>(
 ): Subscription {
   return bus.subscribe(anyActor(hosted.machine.id), (message) => {
     const [, , , instance = '', ...type] = tokens(message.subject)
-    const fields = fieldsOf(message)
+    const fields = message.data.length === 0 ? {} : fieldsOf(message)
     hosted.hear(instance, fields && { ...fields, type: type.join('.') })
   })
-}
-
-function fieldsOf(message: Msg): object | undefined {
-  if (message.data.length === 0) return {}
-  try {
-    const fields = message.json<unknown>()
-    return typeof fields === 'object' && fields !== null && !Array.isArray(fields)
-      ? fields
-      : undefined
-  } catch {
-    return undefined
-  }
 }

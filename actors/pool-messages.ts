@@ -3,6 +3,7 @@
  * bus/subjects.ts. Each message names its pool; the last token of its subject is the type of the event it becomes.
  */
 import type { Bus, Msg } from '../bus/bus.ts'
+import { fieldsOf } from '../bus/message-fields.ts'
 import { partitionOf } from '../bus/partitions.ts'
 import * as subjects from '../bus/subjects.ts'
 import type { FunctionRecord, Generation } from '../machines/function.ts'
@@ -46,15 +47,6 @@ export function roomRequestOf(message: Msg): RoomRequest | undefined {
     typeof request?.generation?.settings?.memoryMb === 'number'
     ? (request as RoomRequest)
     : undefined
-}
-
-function fieldsOf(message: Msg): Record<string, unknown> | undefined {
-  try {
-    const fields = message.json<Record<string, unknown>>()
-    return typeof fields === 'object' && fields !== null ? fields : undefined
-  } catch {
-    return undefined
-  }
 }
 
 export function tellPool(bus: Bus, partitions: number, pool: string, event: PoolEvent): void {

@@ -17,8 +17,6 @@ export type ShardReading = {
   readonly lanes: ShardLanes
   /** What the reader before left in a lane. */
   readonly left: readonly LaneProgress[]
-  /** Of its checkpoint, when it was taken over: nothing is left to read. */
-  readonly hasEnded: boolean
   /** In the record stream, behind what has come in. */
   readonly pending: number
   /** Where it stood when it was taken over, as far as it has come, where it will have caught up. */
@@ -55,6 +53,8 @@ export type ReadingBinding = {
   leftIn(lane: number): Omit<LaneProgress, 'done'>
   /** Records have come into a lane. Told once a turn. */
   arrived(lane: number): void
+  /** Some have come in, whatever became of them. Told once a turn, after that. */
+  cameIn(): void
   /** Nothing is to be expected, or no longer what was. */
   settled(): void
   lost(): void
@@ -112,6 +112,7 @@ export async function openShardReading(binding: ReadingBinding): Promise<ShardRe
     const some = [...fresh]
     fresh.clear()
     for (const lane of some) binding.arrived(lane)
+    binding.cameIn()
     if (pending === 0) binding.settled()
   }
   /** Once for all that comes in together. */
@@ -210,9 +211,6 @@ export async function openShardReading(binding: ReadingBinding): Promise<ShardRe
     work,
     lanes,
     left,
-    get hasEnded() {
-      return hasEnded
-    },
     get pending() {
       return pending
     },
@@ -256,12 +254,13 @@ export async function openShardReading(binding: ReadingBinding): Promise<ShardRe
         .catch(() => later(reading.closed))
     },
     get isThrough() {
+      if (hasEnded) return true
       const isAllIn = end !== undefined && (isExhausted || lanes.main.cursor >= end)
       return isAllIn && lanes.behind.isOver && fresh.size === 0 && isEmpty(lanes)
     },
     async end() {
+      if (!hasEnded) writer.changed()
       hasEnded = true
-      writer.changed()
       return await writer.stored()
     },
     async close() {

@@ -3,34 +3,16 @@
  * for metrics.
  */
 import type { Bus, Clock } from '../bus/bus.ts'
+import { fieldsOf } from '../bus/message-fields.ts'
 import { anyShardsReport, shardsReport, tokens } from '../bus/subjects.ts'
-import type { HeldShard } from './shard-reader.ts'
+import type { ShardFigures } from '../edges/stream-metrics.ts'
+import type { HeldShard } from './held-shard.ts'
 
-/** Sequences are those of the record stream; counts are since this poller holds the shard. */
-export type ShardReport = {
+/** `iteratorAgeMs`: of a batch that does not succeed, the age of its oldest record. */
+export type ShardReport = ShardFigures & {
   mapping: string
-  functionName: string
-  stream: string
-  shard: number
-  lanes: number
   /** Every record up to here is done with. */
   done: number
-  /** Records that are not done with. */
-  behindRecords: number
-  /** How long ago the oldest of them arrived. */
-  behindMs: number
-  /** As AWS's IteratorAge; of a batch that does not succeed, the age of its oldest record. */
-  iteratorAgeMs: number
-  batches: number
-  /** Of all batches, repeated ones too. */
-  recordsTried: number
-  records: number
-  retries: number
-  invokeErrors: number
-  throttles: number
-  discarded: number
-  filtered: number
-  /** It was taken over long behind: from where, as far as it has come, where the stream ended then. */
   rereading?: { from: number; to: number; at: number }
 }
 
@@ -101,6 +83,9 @@ function rereadingOf({ from, at, to }: HeldShard['reading']['progress']): {
   return { rereading: { from, to, at } }
 }
 
+const isReport = (one: unknown): one is ShardReport =>
+  typeof one === 'object' && one !== null && 'mapping' in one && 'shard' in one
+
 /** Hears all pollers. */
 export function collectShardReports(bus: Bus, clock: Clock): ShardReports {
   const heard = new Map<string, { atMs: number; report: ShardReport & { poller: string } }>()
@@ -108,10 +93,12 @@ export function collectShardReports(bus: Bus, clock: Clock): ShardReports {
   const isFresh = ({ atMs }: { atMs: number }) => clock.monotonicMs() - atMs < REPORT_KEPT_MS
 
   const hearing = bus.subscribe(anyShardsReport, (message) => {
-    const { shards } = message.json<ShardsReport>()
+    // Another one comes in a second.
+    const shards = fieldsOf(message)?.['shards']
+    if (!Array.isArray(shards)) return
     const poller = tokens(message.subject)[2] ?? ''
     const atMs = clock.monotonicMs()
-    for (const report of shards) {
+    for (const report of shards.filter(isReport)) {
       heard.set(keyOf(report.mapping, report.shard), { atMs, report: { ...report, poller } })
     }
   })

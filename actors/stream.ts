@@ -10,6 +10,7 @@
 import type { Bus, Clock, Log, Msg, Subscription } from '../bus/bus.ts'
 import type { Directory, DirectoryCopy } from '../bus/directory.ts'
 import { decodeToken, encodeToken } from '../bus/encoded-token.ts'
+import { openReading } from '../bus/message-fields.ts'
 import { type Leading, reachRecordStream, removeRecordStream } from '../bus/record-stream.ts'
 import { trackerStream } from '../bus/subjects.ts'
 import type { Place } from '../edges/aws/names.ts'
@@ -120,6 +121,13 @@ export function openStreams(binding: StreamsBinding): Streams {
     asking.delete(asked)
   }
 
+  /** What changes nothing is not stored, so it is seen first whether another one has led since: it knows better. */
+  const answerAsLeader = (name: string, asked: string, body: object): void =>
+    inOrder(name, async (under) => {
+      const epoch = await insistently(name, under, () => directory.epochOf(encodeToken(name)))
+      if (epoch !== 'stale' && epoch <= under.epoch && under.isLeading()) answer(asked, body)
+    })
+
   const shardsOf = (names: Iterable<string>): number => {
     let shards = 0
     for (const name of names) {
@@ -141,12 +149,12 @@ export function openStreams(binding: StreamsBinding): Streams {
           show(name, record)
           if (asked !== undefined) answer(asked, { record })
         }),
-      agree: ({ record, asked }, name) => inOrder(name, async () => answer(asked, { record })),
+      agree: ({ record, asked }, name) => answerAsLeader(name, asked, { record }),
       refuse: ({ asked, refusal }, name) => {
         const { place, shardLimit } = binding
         const shards = shardsOf(streams.instances())
         const refused = streamRefusal(refusal, { stream: name, place, shards, shardLimit })
-        inOrder(name, async () => answer(asked, refused))
+        answerAsLeader(name, asked, refused)
       },
       reach: ({ ask, wanted }, name) =>
         inOrder(name, async (under) => {
@@ -200,12 +208,15 @@ export function openStreams(binding: StreamsBinding): Streams {
     start(name, record)
   }
 
+  const commandIn = openReading<StreamCommand>(
+    log,
+    'STREAM_MALFORMED',
+    ({ type, name }) => typeof name === 'string' && commands.has(String(type)),
+  )
+
   const hear = (message: Msg): void => {
     const command = commandIn(message)
-    if (command === undefined) {
-      log.warn({ code: 'STREAM_MALFORMED' }, 'dropped a message that is no command for a stream')
-      return
-    }
+    if (command === undefined) return
     const asked = binding.newId()
     asking.set(asked, message)
     const { name } = command
@@ -272,15 +283,5 @@ export function openStreams(binding: StreamsBinding): Streams {
       follow()
       copy?.stop()
     },
-  }
-}
-
-function commandIn(message: Msg): StreamCommand | undefined {
-  try {
-    const command = message.json<Partial<StreamCommand> | null>()
-    if (typeof command?.name !== 'string' || !commands.has(command.type ?? '')) return undefined
-    return command as StreamCommand
-  } catch {
-    return undefined
   }
 }

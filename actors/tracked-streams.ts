@@ -3,6 +3,7 @@
  * reads them for which function, and how far.
  */
 import type { Bus, Clock, Msg } from '../bus/bus.ts'
+import { fieldsOf } from '../bus/message-fields.ts'
 import { trackedStreams } from '../bus/subjects.ts'
 import { shardId } from '../edges/aws/shard-id.ts'
 import type { MappingRecord, ShardWork } from '../machines/mapping.ts'
@@ -77,8 +78,14 @@ export function serveTrackedStreams(
   }
 }
 
-const questionOf = (message: Msg): StreamsQuestion =>
-  message.data.length === 0 ? {} : message.json<StreamsQuestion>()
+/** Whoever asks for nothing that is known is told of all. */
+function questionOf(message: Msg): StreamsQuestion {
+  const { stream, after } = (message.data.length === 0 ? undefined : fieldsOf(message)) ?? {}
+  return {
+    ...(typeof stream === 'string' ? { stream } : {}),
+    ...(typeof after === 'string' ? { after } : {}),
+  }
+}
 
 /** As many streams as go into one message, and at least one. */
 export function answerTo(

@@ -22,6 +22,8 @@ export type Directory<T> = {
    * it. Undefined: there is none of a leader before. Throws as above.
    */
   take(key: string, epoch: number): Promise<T | undefined | 'stale'>
+  /** Of whoever wrote the entry; 0: there is none. Throws as above. */
+  epochOf(key: string): Promise<number>
   /** A copy in memory; hears first of everything that there is. */
   watch(options: {
     /** `epoch`: of who wrote it; 0 for what is gone. */
@@ -92,6 +94,10 @@ export async function openDirectory<T>(bus: Bus, bucket: string): Promise<Direct
     take,
     put: (key, value, epoch) => write(key, epoch, JSON.stringify({ epoch, value })),
     remove: (key, epoch) => write(key, epoch, remove),
+    async epochOf(key) {
+      const there = await readEntry(bus, bucket, key)
+      return there === undefined || there.removed ? 0 : documentOf<T>(there.value).epoch
+    },
     async read(key) {
       const there = await readEntry(bus, bucket, key)
       return there === undefined || there.removed ? undefined : documentOf<T>(there.value).value

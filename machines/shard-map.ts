@@ -125,8 +125,13 @@ export const openAfter = (record: StreamRecord, { closed, opened }: Round): numb
   ...opened.map((_, offset) => record.nextShard + offset),
 ]
 
-/** A child's second is a later one than any of its parents': sequence numbers begin with it. Kinesalite: the next one. */
-const CHILD_LATER_MS = 1_000
+/**
+ * When the children of shards that were closed begin: in the second after, as kinesalite has recorded it. Their sequence
+ * numbers begin with that second, so it has to be a later one than any of their parents'. What is stored in them before is
+ * dated to it.
+ */
+export const childrenFromMs = (closedAtMs: number): number =>
+  (Math.floor(closedAtMs / 1_000) + 1) * 1_000
 
 /** The shards when the round is done: what was stored up to `lastSequence` is of those that are closed. */
 export function shardsAfter(
@@ -145,7 +150,7 @@ export function shardsAfter(
     ...opened.map((shard, offset) => ({
       index: record.nextShard + offset,
       ...shard,
-      createdAtMs: closedAtMs + CHILD_LATER_MS,
+      createdAtMs: childrenFromMs(closedAtMs),
       after: done.lastSequence,
     })),
   ]

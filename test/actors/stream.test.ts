@@ -285,6 +285,28 @@ test('whoever does not lead hears nothing, and a new leader knows everything', a
   expect(config.max_age).toBe(48 * 3_600 * 1_000_000_000)
 })
 
+test('a leader that does not know yet that another one has led says nothing wrong', async () => {
+  const first = await leader()
+  const second = await leader()
+  // Both hear it, and only the second can store it.
+  const record = await made(second, 'overlap', 2)
+  expect(await ask(splitOf('overlap', 7))).toMatchObject({
+    message:
+      'Could not find shard shardId-000000000007 in stream overlap under account 000000000000.',
+  })
+  for (let round = 0; round < 20; round++) {
+    await ask({ type: 'tag', name: 'overlap', tags: { round: String(round) } })
+    expect(second.get('overlap')?.tags).toEqual({ round: String(round) })
+    expect(await ask({ type: 'setMode', name: 'overlap', mode: 'PROVISIONED' })).toMatchObject({
+      record: { tags: { round: String(round) } },
+    })
+  }
+  await expectConsistent(record)
+  await ask({ type: 'delete', name: 'overlap', enforceConsumerDeletion: false })
+  await gone(second, 'overlap')
+  first.follow()
+})
+
 // ── Leaders that die ───────────────────────────────────────────────────────────────────────────────────────────────
 
 /**

@@ -1,53 +1,41 @@
-import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Bus } from '../../bus/bus.ts'
 import { openBus } from '../../bus/connection.ts'
-import { openDirectory } from '../../bus/directory.ts'
-import { writerOf } from '../../bus/directory-writer.ts'
+import { type Directory, openDirectory } from '../../bus/directory.ts'
 import { startNatsServer, type TestServer } from '../nats-server.ts'
 
 let server: TestServer
 let bus: Bus
+let directory: Directory<string>
 beforeAll(async () => {
   server = await startNatsServer()
-  bus = await openBus({ servers: server.url, role: 'stream-tracker', id: 'directory' })
+  bus = await openBus({ servers: server.url, role: 'test', id: '1' })
+  directory = await openDirectory<string>(bus, 'lambus_test')
 })
 afterAll(async () => {
   await bus.close()
   await server.stop()
 })
 
-test('an entry is read as the bucket has it', async () => {
-  const directory = await openDirectory<number>(bus, 'read')
-  expect(await directory.read('a')).toBeUndefined()
-  await directory.put('a', 1, 7)
-  expect(await directory.put('a', 2, 6)).toBe('stale')
-  expect(await directory.read('a')).toBe(1)
-  await directory.remove('a', 7)
+test('a leader cannot write over what a later one wrote', async () => {
+  expect(await directory.put('a', 'first', 1)).toBe('stored')
+  expect(await directory.put('a', 'second', 2)).toBe('stored')
+  expect(await directory.put('a', 'late', 1)).toBe('stale')
+  expect(await directory.remove('a', 1)).toBe('stale')
+  expect(await directory.read('a')).toBe('second')
+  expect(await directory.remove('a', 2)).toBe('stored')
   expect(await directory.read('a')).toBeUndefined()
 })
 
-test('of writes to one key the last that was asked for stays, however long the first ones take', async () => {
-  const directory = await openDirectory<number>(bus, 'ordered')
-  const writer = writerOf({
-    ...directory,
-    put: async (key, value: number, epoch) => {
-      await wait(value === 1 ? 30 : 0)
-      if (value === 2) throw new Error('not written')
-      return await directory.put(key, value, epoch)
-    },
-  })
-  const writes = [writer.put('a', 1, 1), writer.put('a', 2, 1), writer.remove('a', 1)]
-  const last = writer.put('a', 4, 1)
-  expect(writer.isBusy('a')).toBe(true)
-  expect(writer.isBusy('b')).toBe(false)
-  expect(await last).toBe('stored')
-  expect((await Promise.allSettled(writes)).map(({ status }) => status)).toEqual([
-    'fulfilled',
-    'rejected',
-    'fulfilled',
-  ])
-  expect(await directory.read('a')).toBe(4)
-  await wait(0)
-  expect(writer.isBusy('a')).toBe(false)
+test('what a leader takes over stays as it is, and the one before it cannot change it any more', async () => {
+  await directory.put('b', 'value', 1)
+  expect(await directory.epochOf('b')).toBe(1)
+  expect(await directory.take('b', 2)).toBe('value')
+  expect(await directory.epochOf('b')).toBe(2)
+  expect(await directory.put('b', 'late', 1)).toBe('stale')
+  expect(await directory.take('b', 1)).toBe('stale')
+  // Its own, and what is not there, is nothing that it could take over.
+  expect(await directory.take('b', 2)).toBeUndefined()
+  expect(await directory.take('c', 2)).toBeUndefined()
+  expect(await directory.epochOf('c')).toBe(0)
 })

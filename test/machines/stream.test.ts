@@ -440,7 +440,7 @@ function expectLineage(record: StreamRecord): void {
       const secondOf = (ms = Number.NaN) => Math.floor(ms / 1_000)
       expect(secondOf(shard.createdAtMs)).toBeGreaterThan(secondOf(found?.createdAtMs))
       // Source: kinesalite's splitShard test, made against AWS: the child's second is the one after the parent's last.
-      expect(shard.createdAtMs - (found?.closedAtMs ?? 0)).toBe(1_000)
+      expect(secondOf(shard.createdAtMs) - secondOf(found?.closedAtMs)).toBe(1)
     }
   }
 }

@@ -6,13 +6,14 @@
 import { createHash, createHmac } from 'node:crypto'
 import { connect } from 'node:net'
 import type { Chance } from '../seed.ts'
+import { badCall, type StreamTargets } from './bad-kinesis.ts'
 
 export type BadRequest = {
   /** For the report of a failure. */
   name: string
   bytes: Uint8Array
   /** What comes back: a refusal in AWS's form; where it is no whole request, perhaps nothing. */
-  answer: 'refusal' | 'refusal or hang-up'
+  answer: 'refusal' | 'refusal or hang-up' | 'goodbye in HTTP/2'
 }
 
 const pick = <Item>(chance: Chance, items: readonly Item[]): Item =>
@@ -144,9 +145,10 @@ export function signed(
   url: string,
   body: string | Uint8Array,
   extra: Record<string, string> = {},
+  service = 'lambda',
 ): Buffer {
   const at = new Date().toISOString().replace(/[-:]|\.\d+/g, '')
-  const scope = `${at.slice(0, 8)}/us-east-1/lambda/aws4_request`
+  const scope = `${at.slice(0, 8)}/us-east-1/${service}/aws4_request`
   const [path = '', query = ''] = url.split('?')
   const canonicalQuery = query.split('&').sort().join('&')
   const canonicalPath = path
@@ -199,7 +201,6 @@ const badLine: Kind = (chance) => ({
       'NONSENSE / HTTP/1.1',
       'GET \u0000 HTTP/1.1',
       `GET /${repeat('a', 70_000)} HTTP/1.1`,
-      'PRI * HTTP/2.0',
       'CONNECT example.com:443 HTTP/1.1',
       'OPTIONS * HTTP/1.1',
       'GET http://example.com/x HTTP/1.1',
@@ -208,6 +209,12 @@ const badLine: Kind = (chance) => ({
     { host: 'localhost', connection: 'close' },
   ),
   answer: 'refusal or hang-up',
+})
+
+const badPreface: Kind = (chance) => ({
+  name: 'the first line of HTTP/2, and then none of it',
+  bytes: Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n'), noise(chance, 30 + chance(100))]),
+  answer: 'goodbye in HTTP/2',
 })
 
 const badHeaders: Kind = (chance) => ({
@@ -386,6 +393,7 @@ const pipelined: Kind = (chance) => {
 const kinds: readonly Kind[] = [
   noHttp,
   badLine,
+  badPreface,
   badHeaders,
   badChunks,
   half,
@@ -403,6 +411,12 @@ const kinds: readonly Kind[] = [
 ]
 
 export const badRequest = (chance: Chance): BadRequest => pick(chance, kinds)(chance)
+
+/** About streams and mappings: see bad-kinesis.ts. */
+export function badStreamRequest(chance: Chance, targets: StreamTargets): BadRequest {
+  const { name, method, url, body, service, headers } = badCall(chance, targets)
+  return { name, bytes: signed(method, url, body, headers, service), answer: 'refusal' }
+}
 
 /**
  * Sends, and resolves with all that came back until the server closed. Where a whole request may not have been sent, the
@@ -432,6 +446,9 @@ export function sendRaw(
 /** What is wrong with an answer; undefined when nothing is. */
 export function complaintAbout({ answer }: BadRequest, heard: string): string | undefined {
   if (heard.includes('<silence>')) return 'neither answered nor hung up'
+  if (answer === 'goodbye in HTTP/2') {
+    return /^HTTP\/1/.test(heard) ? 'answered in HTTP/1.1' : undefined
+  }
   const status = Number(
     /^HTTP\/1\.[01] (\d{3})/.exec(heard.replace(/^HTTP\/1.1 100.*\r\n\r\n/, ''))?.[1],
   )

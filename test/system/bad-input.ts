@@ -5,7 +5,14 @@
 import type { Bus } from '../../bus/bus.ts'
 import * as subjects from '../../bus/subjects.ts'
 import type { Chance } from '../seed.ts'
-import { badRequest, complaintAbout, sendRaw } from './bad-http.ts'
+import {
+  type BadRequest,
+  badRequest,
+  badStreamRequest,
+  complaintAbout,
+  sendRaw,
+} from './bad-http.ts'
+import type { StreamTargets } from './bad-kinesis.ts'
 import { badMessage, type Targets } from './bad-nats.ts'
 
 type Status = {
@@ -50,8 +57,17 @@ export const targetsOf = (statuses: Status[], functionName: string): Targets => 
 })
 
 /** Sends one bad request; what is wrong with the answer, or undefined. */
-export async function playHttp(port: number, chance: Chance): Promise<string | undefined> {
-  const request = badRequest(chance)
+export const playHttp = (port: number, chance: Chance): Promise<string | undefined> =>
+  play(port, badRequest(chance))
+
+/** The same about a stream and a mapping. */
+export const playStreams = (
+  port: number,
+  chance: Chance,
+  targets: StreamTargets,
+): Promise<string | undefined> => play(port, badStreamRequest(chance, targets))
+
+async function play(port: number, request: BadRequest): Promise<string | undefined> {
   const heard = await sendRaw(port, request)
   const complaint = complaintAbout(request, heard)
   return complaint && `${request.name.slice(0, 300)}: ${complaint}\n${heard.slice(0, 500)}`

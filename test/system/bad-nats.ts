@@ -88,10 +88,31 @@ function subject(chance: Chance, { processes, workers, functionName }: Targets):
     () => subjects.durable(pick(chance, ['function', 'nobody']), 'nobody'),
     () => subjects.answer(process, 'nobody'),
     () => subjects.log('nobody'),
+    () => subjects.kinesis(pick(chance, ['nobody', 'a.b', '__proto__', 'x'.repeat(200)])),
+    () => subjects.trackerStream,
+    () => subjects.trackerMapping,
+    () => subjects.trackerSync,
+    () => subjects.trackerEnded,
+    () => subjects.trackerResult,
+    () => subjects.shardsReport(process),
+    () => subjects.trackedStreams,
     () => `lambus.${event}`,
   ]
   return pick(chance, families)()
 }
+
+/** What stream trackers almost understand. */
+const trackerBodies: readonly string[] = [
+  '{"type":"create"}',
+  '{"type":"frobnicate","name":"nobody"}',
+  '{"type":"update","uuid":"nobody","nowMs":"now","settings":null}',
+  '{"type":"delete","uuid":"nobody","nowMs":1}',
+  '{"mapping":"nobody","shard":-1}',
+  '{"mapping":null,"result":{}}',
+  '{"stream":1}',
+  '{"stream":"nobody"}',
+  '{"shards":[null,1,{}]}',
+]
 
 const headerSets: readonly Record<string, string>[] = [
   {},
@@ -104,15 +125,19 @@ const headerSets: readonly Record<string, string>[] = [
   { 'Lambus-Revision': '99999999999', 'Lambus-Status': 'x' },
   { 'Lambus-Event-Id': '', 'Nats-Scheduler': 'x' },
   { 'X-Amzn-RequestId': 'x'.repeat(5_000) },
+  { 'Partition-Key': 'x'.repeat(300) },
+  { 'Partition-Key': 'x', 'Explicit-Hash-Key': '-1' },
 ]
 
 export function badMessage(chance: Chance, targets: Targets): BadMessage {
   const carried = Object.entries(pick(chance, headerSets))
   const made = headers()
   for (const [name, value] of carried) made.set(name, value)
+  const to = subject(chance, targets)
+  const isForTracker = /^lambus\.(tracker|poller|streams)/.test(to)
   return {
-    subject: subject(chance, targets),
-    body: Buffer.from(pick(chance, bodies)),
+    subject: to,
+    body: Buffer.from(pick(chance, isForTracker ? [...bodies, ...trackerBodies] : bodies)),
     ...(carried.length === 0 ? {} : { headers: made }),
   }
 }
