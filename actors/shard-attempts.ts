@@ -5,10 +5,16 @@
  * Source: lambda-semantics.md §5.4–5.8.
  */
 import type { Clock } from '../bus/bus.ts'
+import type { StoredRecord } from '../bus/shard-record.ts'
 import { type EventWindow, kinesisEvent } from '../edges/aws/kinesis-event.ts'
 import { stableUuid } from '../edges/stable-uuid.ts'
 import type { FunctionRecord } from '../machines/function.ts'
-import type { Batch, BatchOutcome, ReaderEvent } from '../machines/shard-reader.ts'
+import {
+  type Batch,
+  type BatchOutcome,
+  type ReaderEvent,
+  windowStart,
+} from '../machines/shard-reader.ts'
 import type { Attempted, Attempts } from './attempt.ts'
 import { type HeldShard, instanceOf, type LaneInHand, laneOf } from './held-shard.ts'
 import { type BatchRecord, cutBatch, eventRecord, judge, lastExpired } from './shard-batch.ts'
@@ -28,7 +34,7 @@ export type ShardAttempts = {
     lane: number,
     what: { batch: Batch; maximumRecordAgeMs: number; windowStartMs: number | undefined },
   ): void
-  /** Ends in `attempted`. */
+  /** Ends in `attempted` or `early`. */
   attemptWindow(it: HeldShard, lane: number, window: { startMs: number; isEarly: boolean }): void
 }
 
@@ -114,6 +120,13 @@ export function openShardAttempts(binding: ShardAttemptsBinding): ShardAttempts 
 
   const attemptWindow: ShardAttempts['attemptWindow'] = (it, lane, { startMs, isEarly }) => {
     const inHand = laneOf(it, lane)
+    const { lanes, isCaughtUp, isThrough } = it.reading
+    const first = lanes.at(lane, 0)
+    const isOver = first === undefined ? isCaughtUp || isThrough : windowOf(it, first) !== startMs
+    if (!isEarly && !isOver) {
+      send(instanceOf(it.key, lane), { type: 'early', nowMs: clock.nowMs() })
+      return
+    }
     inHand.requestId = requestIdOf(it, lane, 'window', startMs)
     invoke(it, lane, [], windowMembers(it, inHand, { startMs, isFinal: true, isEarly }))
   }
@@ -190,6 +203,9 @@ const requestIdOf = (
   lane: number,
   ...batch: (string | number)[]
 ): string => stableUuid([key, lane, lanes.length, work.incarnation, ...batch].join('/'))
+
+const windowOf = ({ mapping }: HeldShard, { arrivalMs }: StoredRecord): number =>
+  windowStart(arrivalMs, mapping.settings.tumblingWindowMs)
 
 const windowMembers = (
   { mapping }: HeldShard,

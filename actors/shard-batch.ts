@@ -17,7 +17,7 @@ import {
   recordJsonBytes,
 } from '../edges/aws/kinesis-event.ts'
 import { sequenceNumber } from '../edges/aws/sequence-number.ts'
-import type { Batch, BatchOutcome } from '../machines/shard-reader.ts'
+import { type Batch, type BatchOutcome, windowStart } from '../machines/shard-reader.ts'
 import type { Attempted } from './attempt.ts'
 
 /** A record as the function sees it, and where it stands. */
@@ -66,7 +66,7 @@ export function cutBatch(
   if (first === undefined) return undefined
   const { tumblingWindowMs, windowStartMs } = limits
   const windowOf = ({ arrivalMs }: StoredRecord) =>
-    tumblingWindowMs === 0 ? 0 : Math.floor(arrivalMs / tumblingWindowMs) * tumblingWindowMs
+    tumblingWindowMs === 0 ? 0 : windowStart(arrivalMs, tumblingWindowMs)
   const window = windowOf(first)
   if (tumblingWindowMs > 0 && windowStartMs !== undefined && window !== windowStartMs) {
     return 'windowOver'

@@ -256,7 +256,8 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
     const settings = settingsOf(it.mapping.settings)
     for (const [lane, { left }] of it.lanes.entries()) {
       const { batches = [], windowStartMs } = left
-      readers.start(instanceOf(it.key, lane), { settings, batches, windowStartMs })
+      const nowMs = clock.nowMs()
+      readers.start(instanceOf(it.key, lane), { settings, batches, windowStartMs, nowMs })
     }
     await it.reading.read()
     seeWhetherClosed(it)

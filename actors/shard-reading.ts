@@ -19,6 +19,8 @@ export type ShardReading = {
   readonly left: readonly LaneProgress[]
   /** In the record stream, behind what has come in. */
   readonly pending: number
+  /** Everything that is stored has come in, as far as anybody can know. */
+  readonly isCaughtUp: boolean
   /** Where it stood when it was taken over, as far as it has come, where it will have caught up. */
   readonly progress: { from: number; at: number; to: number | undefined }
   /** Opens the sources. */
@@ -213,6 +215,9 @@ export async function openShardReading(binding: ReadingBinding): Promise<ShardRe
     left,
     get pending() {
       return pending
+    },
+    get isCaughtUp() {
+      return bus.up && main !== undefined && pending === 0 && lanes.behind.isOver
     },
     get progress() {
       return { from: begunAt.done, at: lanes.main.cursor, to: goal }

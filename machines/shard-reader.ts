@@ -39,6 +39,7 @@ export type ReaderInput = {
   batches: readonly CutBatch[]
   /** The tumbling window that is open. */
   windowStartMs: number | undefined
+  nowMs: number
 }
 
 /**
@@ -72,6 +73,8 @@ export type ReaderEvent =
   /** Of the batch that is cut already, some records are still to come. */
   | { type: 'incomplete' }
   | { type: 'attempted'; outcome: BatchOutcome; nowMs: number }
+  /** Instead of the last attempt of a window: some of its records may still be on their way. */
+  | { type: 'early'; nowMs: number }
   /** Instead of an attempt: the records of the batch up to `to` are too old. */
   | { type: 'expired'; to: number }
   | { type: 'told' }
@@ -94,8 +97,6 @@ type Context = ReaderInput & {
   isFull: boolean
   isWindowEarly: boolean
   telling: Telling | undefined
-  /** As the last event said. */
-  nowMs: number
 }
 
 const effects = {
@@ -110,7 +111,7 @@ const effects = {
     maximumRecordAgeMs: number
     windowStartMs: number | undefined
   }>(),
-  /** Invokes the function for the last time in a window, without records; ends in `attempted`. */
+  /** Invokes the function for the last time in a window, without records; ends in `attempted` or `early`. */
   attemptWindow: effect<{ startMs: number; isEarly: boolean; attempts: number }>(),
   /** Every record of the lane up to `to` is done with. */
   advance: effect<{ to: number }>(),
@@ -124,7 +125,7 @@ const effects = {
   rest: effect(),
 }
 
-/** Records of a window may still be on their way when it ends. */
+/** Records of a window may still be on their way when it ends, or when somebody has just taken over. */
 const WINDOW_GRACE_MS = 1_000
 /** A batch that takes longer is remembered as it is, so that the next reader makes the same request of it. */
 const SLOW_MS = 500
@@ -144,8 +145,11 @@ export const leftBy = ({
 })
 
 const inWindows = ({ settings }: Context): boolean => settings.tumblingWindowMs > 0
+/** Of the tumbling window that a time lies in. */
+export const windowStart = (atMs: number, tumblingWindowMs: number): number =>
+  Math.floor(atMs / tumblingWindowMs) * tumblingWindowMs
 const windowOf = ({ firstMs }: Batch, { tumblingWindowMs }: ReaderSettings): number =>
-  Math.floor(firstMs / tumblingWindowMs) * tumblingWindowMs
+  windowStart(firstMs, tumblingWindowMs)
 
 const isOutcome =
   (...kinds: BatchOutcome['kind'][]) =>
@@ -260,6 +264,7 @@ const base = setup({
       }
     }),
     dropBatch: assign({ batch: undefined, attempts: 0, putOff: 0 }),
+    noteNow: assign(({ event }) => (event.type === 'early' ? { nowMs: event.nowMs } : {})),
     endWindowEarly: assign({ isWindowEarly: true }),
     dropWindow: assign({
       windowStartMs: undefined,
@@ -298,7 +303,7 @@ const base = setup({
     backOff: ({ context }) => backOff(context),
     slow: SLOW_MS,
     windowEnd: ({ context: { windowStartMs = 0, settings, nowMs } }) =>
-      Math.max(0, windowStartMs + settings.tumblingWindowMs + WINDOW_GRACE_MS - nowMs),
+      WINDOW_GRACE_MS + Math.max(0, windowStartMs + settings.tumblingWindowMs - nowMs),
   },
 })
 
@@ -347,7 +352,6 @@ const machine = base
       isFull: false,
       isWindowEarly: false,
       telling: undefined,
-      nowMs: 0,
     }),
     initial: 'reading',
     on: { configured: { actions: 'configure' } },
@@ -493,6 +497,7 @@ const machine = base
                 { guard: 'hasFailed', target: 'closingLater', actions: 'spendAttempt' },
                 { target: 'closingLater', actions: 'putOffOnce' },
               ],
+              early: { target: 'settling', actions: 'noteNow' },
               stop: '#shard-reader.leaving.closing',
             },
           },

@@ -193,6 +193,37 @@ export const handler = async ({ Records }) => {
   if (texts.includes('POISON')) throw new Error('poison')
 }`
 
+const countingHandler = `
+import { appendFileSync } from 'node:fs'
+export const handler = async ({ Records, state, window, isFinalInvokeForWindow }) => {
+  const count = (state.count ?? 0) + Records.length
+  if (isFinalInvokeForWindow) appendFileSync(process.env.LOG, window.start + ' ' + count + '\\n')
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  return { state: { count } }
+}`
+
+// Checkpoint and state are stored together: what is tried again is tried with the state that it had.
+test('a tumbling window counts each record once, though its pollers are killed', async () => {
+  await crew.deploy('counting', countingHandler)
+  await crew.createStream('windows', 1)
+  const settings = { BatchSize: 10, TumblingWindowInSeconds: 2 }
+  const uuid = await crew.map('counting', 'windows', settings)
+  const records = traffic('windows', 10)
+  for (let kill = 0; kill < 2; kill++) {
+    await wait(2_500)
+    await crew.kill('poller', await crew.readerOf(uuid, 0))
+    await crew.start('poller')
+  }
+  await records.stop()
+  const lines = () => crew.written('counting').map((line) => line.split(' ') as [string, string])
+  /** By window: as counted when it was closed last. */
+  const counts = () => [...new Map(lines()).values()].map(Number)
+  const sum = () => counts().reduce((all, count) => all + count, 0)
+  await until(() => sum() >= records.beganMs.length, { forMs: 10_000 }).catch(() => {})
+  console.log(`${records.beganMs.length} records in windows of ${counts()}`)
+  expect(sum()).toBe(records.beganMs.length)
+}, 60_000)
+
 /** What the handler was tried with, and when. */
 const tries = (name: string) =>
   crew.written(name).map((line) => {

@@ -273,6 +273,7 @@ const inputs: [HostedMachine, unknown][] = [
       },
       batches: [],
       windowStartMs: undefined,
+      nowMs: 0,
     },
   ],
   [workerMachine, { memoryMb: 512, startsAtOnce: 2 }],

@@ -23,10 +23,11 @@ const settings: ReaderSettings = {
 const story = (
   changes: Partial<ReaderSettings> = {},
   batches: { to: number; attempts: number }[] = [],
+  windowStartMs?: number,
 ) =>
   storyOf(
     shardReaderMachine,
-    { settings: { ...settings, ...changes }, batches, windowStartMs: undefined },
+    { settings: { ...settings, ...changes }, batches, windowStartMs, nowMs: 1_500 },
     (key, value) => {
       if (key === 'batch') {
         const { from, to } = value as { from: number; to: number }
@@ -347,6 +348,31 @@ test('a window is closed when it is over, and again until that succeeds', () => 
   `)
 })
 
+test('a window that was taken over is not closed before its records can have come', () => {
+  expect(
+    story({ tumblingWindowMs: 1_000 }, [], 1_000)(
+      'windowEnd',
+      { type: 'early', nowMs: 3_500 },
+      arrived,
+      formed(1, 2),
+      succeeded,
+      'windowEnd',
+      succeeded,
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)             → reading.betweenBatches  rest, wait 1500 ms
+    windowEnd           → reading.closing         stop waiting, attemptWindow 1000 false 0
+    early               → reading.betweenBatches  rest, wait 1000 ms
+    arrived             → reading.forming         stop waiting, form undefined
+    formed 1–2          → reading.attempting      attempt 1–2, wait 500 ms
+    attempted succeeded → reading.betweenBatches  stop waiting, advance 2, rest, wait 1000 ms
+    windowEnd           → reading.closing         stop waiting, attemptWindow 1000 false 0
+    attempted succeeded → reading.idle            forgetWindow, rest
+    "
+  `)
+})
+
 test('a window whose state has grown too large ends early', () => {
   expect(
     story({ tumblingWindowMs: 1_000 })(
@@ -411,6 +437,7 @@ test('whatever fails, every record is done with once, in order, and what is give
           settings: { ...settings, bisectsOnError, maximumRetryAttempts },
           batches: [],
           windowStartMs: undefined,
+          nowMs: 0,
         })
         let done = 0
         let given = 0
