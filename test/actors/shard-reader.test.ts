@@ -309,6 +309,31 @@ test('a tumbling window hands its state on, and is closed with a last invocation
   ])
 })
 
+test('a tumbling window goes on with the next reader, and is closed once', async () => {
+  const events: { texts: string[]; state: unknown; isFinal: boolean | undefined }[] = []
+  const it = await world((event, texts) => {
+    events.push({ texts, state: event.state, isFinal: event.isFinalInvokeForWindow })
+    const { sum = 0 } = event.state as { sum?: number }
+    return { state: { sum: sum + texts.length } }
+  })
+  // Its end is still to come.
+  const arrivalMs = Date.now() + 1_000
+  await it.putMany([['k', 'a']], arrivalMs)
+  const first = await it.begin({ tumblingWindowMs: 1_000 })
+  await until(async () => (await it.checkpoint())?.done === 1)
+  await first.stop()
+  await it.assign('p2')
+  const other = await it.poller('p2')
+  await until(() => [...other.held()].length === 1)
+  await it.putMany([['k', 'b']], arrivalMs)
+  await until(() => events.length === 3)
+  expect(events).toEqual([
+    { texts: ['a'], state: {}, isFinal: false },
+    { texts: ['b'], state: { sum: 1 }, isFinal: false },
+    { texts: [], state: { sum: 2 }, isFinal: true },
+  ])
+})
+
 test('another poller goes on at the checkpoint, and the one before can store nothing any more', async () => {
   const release: (() => void)[] = []
   const it = await world((_, texts) =>
