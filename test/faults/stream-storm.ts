@@ -16,6 +16,8 @@ import { until } from './stream-user.ts'
 
 /** Who dies at times, beside pollers. */
 export const streamVictims = ['stream-tracker', 'leasing', 'front-end', 'nats-server'] as const
+/** Longer than it takes until its shards are another's. */
+const HANGS_FOR_MS = 2_500
 type Victim = (typeof streamVictims)[number]
 
 /**
@@ -185,10 +187,12 @@ export async function rageOverStream(
   const replacing: Promise<void>[] = []
   const hit = async (victim: Victim | 'poller') => {
     kills[victim] = (kills[victim] ?? 0) + 1
+    if (victim === 'poller') {
+      replacing.push(hitPoller(crew, chance))
+      return
+    }
     if (victim !== 'nats-server') {
-      // One that is told to end leaves its shards as they should be left.
-      const isEnded = victim === 'poller' && chance(4) === 0
-      replacing.push(crew.replace(victim satisfies CrewRole, isEnded ? 'SIGTERM' : 'SIGKILL'))
+      replacing.push(crew.replace(victim satisfies CrewRole))
       return
     }
     await crew.nats.kill()
@@ -221,6 +225,17 @@ export async function rageOverStream(
     puttingMs,
     calmMs,
   }
+}
+
+/** Most are killed. One that is told to end leaves its shards as they should be left, and one that hangs wakes up too late. */
+async function hitPoller(crew: StreamCrew, chance: (below: number) => number): Promise<void> {
+  const how = chance(6)
+  if (how > 1) return await crew.replace('poller', 'SIGKILL')
+  if (how === 1) return await crew.replace('poller', 'SIGTERM')
+  const sleeper = crew.living('poller').at(-1)
+  sleeper?.child.kill('SIGSTOP')
+  await wait(HANGS_FOR_MS)
+  sleeper?.child.kill('SIGCONT')
 }
 
 const bounds = ({ HashKeyRange }: Shard): [first: bigint, last: bigint] => [
