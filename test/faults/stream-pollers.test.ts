@@ -250,6 +250,8 @@ test.each([
         OnFailure: { Destination: `arn:aws:sqs:us-east-1:000000000000:${name}-failures` },
       },
     })
+    await until(async () => (await crew.leases(uuid)).size === 1)
+    const reader = await crew.readerOf(uuid, 0)
     await crew.put(
       name,
       sent.map((text) => ({ key: 'k', text })),
@@ -257,7 +259,7 @@ test.each([
     const isAlone = ({ texts }: { texts: string[] }) => texts.join() === 'POISON'
     if (isKilled) {
       await until(() => tries(name).some(isAlone), { everyMs: 5 })
-      await crew.kill('poller', await crew.readerOf(uuid, 0))
+      await crew.kill('poller', reader)
       await crew.start('poller')
     }
     await until(() => tries(name).some(({ texts }) => texts.includes('c') && texts.length <= 2))
