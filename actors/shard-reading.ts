@@ -17,8 +17,6 @@ export type ShardReading = {
   readonly lanes: ShardLanes
   /** What the reader before left in a lane. */
   readonly left: readonly LaneProgress[]
-  /** Of its checkpoint, when it was taken over: nothing is left to read. */
-  readonly hasEnded: boolean
   /** In the record stream, behind what has come in. */
   readonly pending: number
   /** Where it stood when it was taken over, as far as it has come, where it will have caught up. */
@@ -210,9 +208,6 @@ export async function openShardReading(binding: ReadingBinding): Promise<ShardRe
     work,
     lanes,
     left,
-    get hasEnded() {
-      return hasEnded
-    },
     get pending() {
       return pending
     },
@@ -256,12 +251,13 @@ export async function openShardReading(binding: ReadingBinding): Promise<ShardRe
         .catch(() => later(reading.closed))
     },
     get isThrough() {
+      if (hasEnded) return true
       const isAllIn = end !== undefined && (isExhausted || lanes.main.cursor >= end)
       return isAllIn && lanes.behind.isOver && fresh.size === 0 && isEmpty(lanes)
     },
     async end() {
+      if (!hasEnded) writer.changed()
       hasEnded = true
-      writer.changed()
       return await writer.stored()
     },
     async close() {

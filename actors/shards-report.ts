@@ -5,7 +5,7 @@
 import type { Bus, Clock } from '../bus/bus.ts'
 import { fieldsOf } from '../bus/message-fields.ts'
 import { anyShardsReport, shardsReport, tokens } from '../bus/subjects.ts'
-import type { HeldShard } from './shard-reader.ts'
+import type { HeldShard } from './held-shard.ts'
 
 /** Sequences are those of the record stream; counts are since this poller holds the shard. */
 export type ShardReport = {

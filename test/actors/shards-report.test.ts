@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
-import type { HeldShard } from '../../actors/shard-reader.ts'
+import type { HeldShard } from '../../actors/held-shard.ts'
 import {
   collectShardReports,
   reportOf,

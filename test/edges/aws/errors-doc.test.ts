@@ -96,6 +96,7 @@ test('every code that is logged about events', () => {
       'attempt-door',
       'event',
       'flow',
+      'holding',
       'lane',
       'lease',
       'queue',
@@ -109,4 +110,18 @@ test('every code that is logged about events', () => {
     [...read(path).matchAll(/code: '([A-Z_]+)'/g)].map(([, code]) => code),
   )
   expect(codesUnder('About events').sort()).toEqual([...new Set(logged)].sort())
+})
+
+test('every code that is logged about records that are read', () => {
+  const files = [
+    'actors/shard-reader.ts',
+    'actors/shard-reading.ts',
+    'actors/kinesis.ts',
+    'actors/kinesis-put.ts',
+    'actors/kinesis-door.ts',
+  ]
+  const logged = files.flatMap((path) =>
+    [...read(path).matchAll(/code: '([A-Z_]+)'/g)].map(([, code]) => code),
+  )
+  expect(codesUnder('About records').sort()).toEqual([...new Set(logged)].sort())
 })
