@@ -3,9 +3,9 @@
  */
 import type { LaneProgress } from '../bus/checkpoints.ts'
 import type { FilterRecord } from '../edges/aws/filter-pattern.ts'
+import type { ShardCounts } from '../edges/stream-metrics.ts'
 import type { MappingRecord, ShardWork } from '../machines/mapping.ts'
 import type { Cut, ShardFrame } from './shard-batch.ts'
-import type { ShardCounts } from './shard-counts.ts'
 import type { Answered } from './shard-failure.ts'
 import type { ShardReading } from './shard-reading.ts'
 

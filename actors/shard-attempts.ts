@@ -16,7 +16,7 @@ import { count } from './shard-counts.ts'
 import type { Answered } from './shard-failure.ts'
 
 export type ShardAttempts = {
-  /** Ends in `formed`, `windowOver` or `nothing`. */
+  /** Ends in `formed`, `windowOver`, `nothing` or `incomplete`. */
   form(
     it: HeldShard,
     lane: number,
@@ -39,6 +39,8 @@ export type ShardAttemptsBinding = {
   reservationTimeoutMs: number
   /** To the machine of a lane. */
   send(instance: string, event: ReaderEvent): void
+  /** All records of a lane that there are up to that sequence have come in. */
+  isComplete(it: HeldShard, lane: number, to: number): boolean
   /** It is still ours: something may be decided in its lease's name. */
   isHeld(it: HeldShard): boolean
   ended(it: HeldShard, outcome: BatchOutcome): void
@@ -58,6 +60,10 @@ export function openShardAttempts(binding: ShardAttemptsBinding): ShardAttempts 
     const instance = instanceOf(it.key, lane)
     const { batchSize, tumblingWindowMs } = it.mapping.settings
     const { lanes } = it.reading
+    if (to !== undefined && !binding.isComplete(it, lane, to)) {
+      send(instance, { type: 'incomplete' })
+      return
+    }
     const limits = { batchSize, to, tumblingWindowMs, windowStartMs }
     noteRole(it)
     const cut = cutBatch((index) => lanes.at(lane, index), limits, it.frame, inHand.state)
@@ -87,8 +93,8 @@ export function openShardAttempts(binding: ShardAttemptsBinding): ShardAttempts 
     const { batch, maximumRecordAgeMs, windowStartMs } = what
     const inHand = laneOf(it, lane)
     const records = inHand.cut?.records ?? []
-    // Recorded: what was never tried is told of with an id, too.
-    inHand.requestId = requestIdOf(it, lane, batch.from, batch.to)
+    // What was never tried is told of with an id, too.
+    inHand.requestId = requestIdOf(it, lane, batch.from, batch.to, batch.records)
     const tooOld = lastExpired(records, maximumRecordAgeMs, clock.nowMs())
     if (tooOld !== undefined) {
       send(instanceOf(it.key, lane), { type: 'expired', to: tooOld })
@@ -177,13 +183,13 @@ export function openShardAttempts(binding: ShardAttemptsBinding): ShardAttempts 
 
 /**
  * The same for the same batch: it keeps its request id from attempt to attempt (lambda-semantics.md §5.6), and whoever reads the
- * shard next asks for the same.
+ * shard next asks for the same. With other lanes or filters the same bounds hold other records.
  */
 const requestIdOf = (
-  { key, work }: HeldShard,
+  { key, work, lanes }: HeldShard,
   lane: number,
   ...batch: (string | number)[]
-): string => stableUuid([key, lane, work.incarnation, ...batch].join('/'))
+): string => stableUuid([key, lane, lanes.length, work.incarnation, ...batch].join('/'))
 
 const windowMembers = (
   { mapping }: HeldShard,

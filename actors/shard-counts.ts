@@ -1,26 +1,7 @@
-/**
- * What has become of the batches of one shard, since it is held here.
- */
+/** Counts what becomes of the batches of a shard. */
+import type { ShardCounts } from '../edges/stream-metrics.ts'
 import type { BatchOutcome } from '../machines/shard-reader.ts'
 import type { BatchRecord } from './shard-batch.ts'
-
-export type ShardCounts = {
-  /** Attempts, whatever came of them. */
-  batches: number
-  /** Of all attempts, repeated ones too. */
-  recordsTried: number
-  /** Those that the function was done with. */
-  records: number
-  retries: number
-  invokeErrors: number
-  throttles: number
-  /** Records that were given up. */
-  discarded: number
-  /** Records that no filter let through. */
-  filtered: number
-  /** Of the last record of the last batch, when it was done with. Source: lambda-semantics.md §5.7. */
-  iteratorAgeMs: number
-}
 
 export const noCounts = (): ShardCounts => ({
   batches: 0,

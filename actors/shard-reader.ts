@@ -138,15 +138,30 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
     return [it, lane]
   }
 
-  const isFull = ({ reading, mapping, key }: HeldShard, lane: number): boolean => {
-    const cut = readers.snapshot(instanceOf(key, lane))?.context.batches[0]
-    return cut === undefined
-      ? reading.lanes.size(lane) >= mapping.settings.batchSize || reading.lanes.isFull(lane)
-      : reading.lanes.covers(lane, cut.to) || reading.lanes.isFull(lane)
+  /** `to`: where the batch ends that is cut already, if one is. */
+  const isFull = (
+    { reading, mapping, key }: HeldShard,
+    lane: number,
+    to = readers.snapshot(instanceOf(key, lane))?.context.batches[0]?.to,
+  ): boolean => {
+    const { lanes, pending } = reading
+    if (lanes.size(lane) >= mapping.settings.batchSize || lanes.isFull(lane)) return true
+    // What does not come any more was there too long.
+    return to !== undefined && (lanes.covers(lane, to) || pending === 0)
+  }
+
+  const seeWhetherComplete = (it: HeldShard): void => {
+    for (const [lane, instance] of lanesOf(it).entries()) {
+      const isCompleting = readers.snapshot(instance)?.matches({ reading: 'completing' })
+      if (isCompleting === true && isFull(it, lane)) {
+        readers.send(instance, { type: 'arrived', isFull: true })
+      }
+    }
   }
 
   const batches = openShardAttempts({
     ...binding,
+    isComplete: isFull,
     send: (instance, event) => readers.send(instance, event),
     isHeld: (it) => held.get(it.key) === it && holdings.isHeld(it.key),
     ended: (it, outcome) => sayResult(it.mapping.uuid, outcome),
@@ -215,6 +230,7 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
       leftIn: (lane) => leftIn(it, lane),
       arrived: (lane) =>
         readers.send(instanceOf(key, lane), { type: 'arrived', isFull: isFull(it, lane) }),
+      cameIn: () => seeWhetherComplete(it),
       settled: () => seeWhetherThrough(it),
       lost,
     })

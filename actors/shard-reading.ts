@@ -53,6 +53,8 @@ export type ReadingBinding = {
   leftIn(lane: number): Omit<LaneProgress, 'done'>
   /** Records have come into a lane. Told once a turn. */
   arrived(lane: number): void
+  /** Some have come in, whatever became of them. Told once a turn, after that. */
+  cameIn(): void
   /** Nothing is to be expected, or no longer what was. */
   settled(): void
   lost(): void
@@ -110,6 +112,7 @@ export async function openShardReading(binding: ReadingBinding): Promise<ShardRe
     const some = [...fresh]
     fresh.clear()
     for (const lane of some) binding.arrived(lane)
+    binding.cameIn()
     if (pending === 0) binding.settled()
   }
   /** Once for all that comes in together. */

@@ -5,33 +5,14 @@
 import type { Bus, Clock } from '../bus/bus.ts'
 import { fieldsOf } from '../bus/message-fields.ts'
 import { anyShardsReport, shardsReport, tokens } from '../bus/subjects.ts'
+import type { ShardFigures } from '../edges/stream-metrics.ts'
 import type { HeldShard } from './held-shard.ts'
 
-/** Sequences are those of the record stream; counts are since this poller holds the shard. */
-export type ShardReport = {
+/** `iteratorAgeMs`: of a batch that does not succeed, the age of its oldest record. */
+export type ShardReport = ShardFigures & {
   mapping: string
-  functionName: string
-  stream: string
-  shard: number
-  lanes: number
   /** Every record up to here is done with. */
   done: number
-  /** Records that are not done with. */
-  behindRecords: number
-  /** How long ago the oldest of them arrived. */
-  behindMs: number
-  /** As AWS's IteratorAge; of a batch that does not succeed, the age of its oldest record. */
-  iteratorAgeMs: number
-  batches: number
-  /** Of all batches, repeated ones too. */
-  recordsTried: number
-  records: number
-  retries: number
-  invokeErrors: number
-  throttles: number
-  discarded: number
-  filtered: number
-  /** It was taken over long behind: from where, as far as it has come, where the stream ended then. */
   rereading?: { from: number; to: number; at: number }
 }
 

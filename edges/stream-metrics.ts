@@ -8,23 +8,36 @@
  */
 import { Counter, Gauge, Registry } from 'prom-client'
 
-/** Counts are since a poller holds the shard. */
-export type ShardFigures = {
-  functionName: string
-  stream: string
-  shard: number
-  lanes: number
-  behindRecords: number
-  behindMs: number
-  iteratorAgeMs: number
+/** What has become of the batches of one shard, since a poller holds it. */
+export type ShardCounts = {
+  /** Attempts, whatever came of them. */
   batches: number
+  /** Of all attempts, repeated ones too. */
   recordsTried: number
+  /** Those that the function was done with. */
   records: number
   retries: number
   invokeErrors: number
   throttles: number
+  /** Records that were given up. */
   discarded: number
+  /** Records that no filter let through. */
   filtered: number
+  /** Of the last record of the last batch, when it was done with. Source: lambda-semantics.md §5.7. */
+  iteratorAgeMs: number
+}
+
+/** Sequences are those of the record stream. */
+export type ShardFigures = ShardCounts & {
+  functionName: string
+  stream: string
+  shard: number
+  lanes: number
+  /** Records that are not done with. */
+  behindRecords: number
+  /** How long ago the oldest of them arrived. */
+  behindMs: number
+  /** It was taken over long behind: as far as it has come, where the stream ended then. */
   rereading?: { to: number; at: number }
 }
 

@@ -69,6 +69,8 @@ export type ReaderEvent =
   | { type: 'windowOver' }
   /** There is nothing, after all. */
   | { type: 'nothing' }
+  /** Of the batch that is cut already, some records are still to come. */
+  | { type: 'incomplete' }
   | { type: 'attempted'; outcome: BatchOutcome; nowMs: number }
   /** Instead of an attempt: the records of the batch up to `to` are too old. */
   | { type: 'expired'; to: number }
@@ -99,7 +101,7 @@ type Context = ReaderInput & {
 const effects = {
   /**
    * Takes records for a batch: of the open window if there is one, and up to the sequence `to` if it is cut already. Ends
-   * in `formed`, `windowOver` or `nothing`.
+   * in `formed`, `windowOver`, `nothing` or `incomplete`.
    */
   form: effect<{ to: number | undefined; windowStartMs: number | undefined }>(),
   /** Invokes the function with the batch in hand; ends in `attempted` or `expired`. */
@@ -270,7 +272,12 @@ const base = setup({
     hasMore: ({ context }) => context.hasMore,
     isFull: ({ context }) => context.isFull,
     isReady: ({ context }) =>
-      context.hasMore && (context.isFull || context.settings.batchingWindowMs === 0),
+      context.hasMore &&
+      (context.isFull ||
+        context.settings.batchingWindowMs === 0 ||
+        // It has waited already, as a part of the batch that it was cut off.
+        context.batches.length > 0),
+    isAllThere: ({ event }) => event.type === 'arrived' && event.isFull,
     hasWindow: ({ context }) => context.windowStartMs !== undefined,
     hasSucceeded: isOutcome('succeeded'),
     hasOverflown: isOutcome('overflown'),
@@ -394,6 +401,15 @@ const machine = base
               formed: { target: 'attempting', actions: 'takeBatch' },
               windowOver: 'closing',
               nothing: { target: 'settling', actions: 'takeNothing' },
+              incomplete: 'completing',
+              stop: '#shard-reader.stopped',
+            },
+          },
+          completing: {
+            description:
+              'The records of a batch that the reader before has tried are coming in. With fewer of them it would be another batch.',
+            on: {
+              arrived: { guard: 'isAllThere', target: 'forming', actions: 'noteWaiting' },
               stop: '#shard-reader.stopped',
             },
           },

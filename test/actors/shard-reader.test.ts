@@ -88,6 +88,51 @@ test('the poison record alone is given up and told of; every other one is proces
   await until(() => processed.length === 5)
 })
 
+test('what is cut off a batch does not wait for the batching window again', async () => {
+  const atMs: number[] = []
+  const it = await world((_, texts) => {
+    atMs.push(performance.now())
+    if (texts.includes('POISON')) throw new Error('poisoned')
+  })
+  await it.put('a', 'b', 'POISON', 'c', 'd')
+  await it.begin({ bisectsOnError: true, maximumRetryAttempts: 0, batchingWindowMs: 1_000 })
+  await until(async () => (await it.checkpoint())?.done === 5)
+  expect(it.calls.map((texts) => texts.join(''))).toEqual([
+    'abPOISONcd',
+    'abPOISON',
+    'ab',
+    'POISON',
+    'cd',
+  ])
+  expect((atMs.at(-1) ?? 0) - (atMs[0] ?? 0)).toBeLessThan(500)
+})
+
+test('a batch that comes in piece by piece is tried on as it was by the next reader', async () => {
+  const it = await world(() => {
+    throw new Error('never')
+  })
+  // More than a socket gives at once.
+  const text = 'x'.repeat(10_000)
+  await it.putMany(Array.from({ length: 200 }, (_, index) => ['k', `${index} ${text}`]))
+  const first = await it.begin({
+    batchSize: 200,
+    batchingWindowMs: 10_000,
+    maximumRetryAttempts: 3,
+    onFailure: 'arn:aws:sqs:us-east-1:000000000000:dead',
+  })
+  await until(() => it.calls.length === 2)
+  await first.stop()
+  await it.set({ batchingWindowMs: 0 })
+  await it.assign('p2')
+  await it.poller('p2')
+  await until(() => it.failures.length > 0)
+  expect(it.calls.map(({ length }) => length)).toEqual([200, 200, 200, 200])
+  expect(JSON.parse(it.failures[0]?.record ?? '')).toMatchObject({
+    requestContext: { approximateInvokeCount: 4 },
+    KinesisBatchInfo: { batchSize: 200 },
+  })
+})
+
 test('without a limit a batch comes again as it was, under the same request id', async () => {
   const ids = new Set<string>()
   let failures = 4

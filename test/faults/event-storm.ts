@@ -5,15 +5,10 @@
  * What is counted in the end: of each event that was accepted, the records of its end. The test and the campaign
  * (`npm run campaign -- events`) run the same.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { PutFunctionEventInvokeConfigCommand } from '@aws-sdk/client-lambda'
 import { CreateQueueCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { headers } from 'nats'
-import type { Bus } from '../../bus/bus.ts'
-import { openBus } from '../../bus/connection.ts'
 import {
   anyEnd,
   anyPacket,
@@ -22,8 +17,7 @@ import {
   eventStream,
   sqsStream,
 } from '../../bus/subjects.ts'
-import { startNatsServer, type TestServer } from '../nats-server.ts'
-import { deploy, type LambusProcess, lambdaClient, startLambus } from '../system/system.ts'
+import { type Crew, type CrewRole, startCrew } from './crew.ts'
 
 const staff = {
   'control-plane': 1,
@@ -48,17 +42,7 @@ export const everyVictim = [
   'nats-server',
 ] as const
 
-export type Storm = {
-  nats: TestServer
-  bus: Bus
-  dataDir: string
-  living(role: StormRole): LambusProcess[]
-  start(role: StormRole): Promise<LambusProcess>
-  /** Kills one and starts another in its place. */
-  replace(role: StormRole, signal?: NodeJS.Signals): Promise<void>
-  /** Makes a function; what it writes into the file named by `LOG` can be read with `written`. */
-  deploy(name: string, code: string): Promise<void>
-  written(name: string): string[]
+export type Storm = Crew & {
   /** Queues for the two ends of a function. */
   tell(functionName: string, ok: string, bad: string): Promise<void>
   /** What became of an event: accepted, or nobody knows. */
@@ -67,7 +51,6 @@ export type Storm = {
   records(queue: string): Promise<EndRecord[]>
   /** Packets and schedules that there are. */
   unfinished(): Promise<number>
-  stop(): Promise<void>
 }
 
 export type EndRecord = {
@@ -85,64 +68,20 @@ const environment = {
 }
 
 export async function startStorm(counts: Partial<Record<StormRole, number>> = {}): Promise<Storm> {
-  const nats = await startNatsServer({ conf: 'max_payload: 8MB' })
-  const bus = await openBus({ servers: nats.url, role: 'client', id: 'storm' })
-  const dataDir = mkdtempSync(join(tmpdir(), 'lambus-storm-'))
-  const running = new Set<{ role: StormRole; process: LambusProcess }>()
-
-  const start = async (role: StormRole): Promise<LambusProcess> => {
-    const ports = ['--http-port', '0', '--inspector-port', '0']
-    const args = ['start', role, '--nats', nats.url, '--data-dir', dataDir, ...ports]
-    const process = await startLambus(args, environment)
-    running.add({ role, process })
-    return process
-  }
-  const those = (role: StormRole) => [...running].filter((one) => one.role === role)
-  for (const [role, count] of Object.entries({ ...staff, ...counts }) as [StormRole, number][]) {
-    await Promise.all(Array.from({ length: count }, () => start(role)))
-  }
-  const lambda = () => lambdaClient(those('front-end').at(-1)?.process.http ?? '')
+  const crew = await startCrew({ ...staff, ...counts } as Record<CrewRole, number>, environment)
+  const { bus } = crew
+  const lambda = crew.lambda
   const sqs = () =>
     new SQSClient({
-      endpoint: those('front-end').at(-1)?.process.http ?? '',
+      endpoint: crew.endpoint(),
       region: 'us-east-1',
       credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
     })
-  const logOf = (name: string) => join(dataDir, `${name}.written`)
-
   const event = headers()
   event.set('X-Amz-Invocation-Type', 'Event')
 
   return {
-    nats,
-    bus,
-    dataDir,
-    living: (role) => those(role).map(({ process }) => process),
-    start,
-    async replace(role, signal = 'SIGKILL') {
-      const [victim] = those(role)
-      if (victim === undefined) return
-      running.delete(victim)
-      await victim.process.kill(signal)
-      // NATS may be down at this very moment: whoever starts a process tries again.
-      for (let tries = 0; ; tries++) {
-        try {
-          await start(role)
-          return
-        } catch (error) {
-          if (tries === 5) throw error
-          await wait(500)
-        }
-      }
-    },
-    async deploy(name, code) {
-      writeFileSync(logOf(name), '')
-      await deploy(lambda(), name, code, {
-        Timeout: 10,
-        Environment: { Variables: { LOG: logOf(name) } },
-      })
-    },
-    written: (name) => readFileSync(logOf(name), 'utf8').split('\n').filter(Boolean),
+    ...crew,
     async tell(functionName, ok, bad) {
       const arn = (queue: string) => `arn:aws:sqs:us-east-1:000000000000:${queue}`
       for (const QueueName of [ok, bad]) await sqs().send(new CreateQueueCommand({ QueueName }))
@@ -183,12 +122,6 @@ export async function startStorm(counts: Partial<Record<StormRole, number>> = {}
       return Object.entries(state.subjects ?? {})
         .filter(([subject]) => isWork(subject))
         .reduce((sum, [, count]) => sum + count, 0)
-    },
-    async stop() {
-      await bus.close()
-      await Promise.all([...running].map(({ process }) => process.kill()))
-      await nats.stop()
-      rmSync(dataDir, { recursive: true, force: true })
     },
   }
 }

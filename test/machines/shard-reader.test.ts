@@ -291,6 +291,29 @@ test('what the reader before has tried is tried on', () => {
   `)
 })
 
+test('a batch that was tried comes in whole before it is tried on, and waits for no batching window', () => {
+  expect(
+    story({ batchingWindowMs: 1_000 }, [{ to: 3, attempts: 2 }])(
+      arrived,
+      { type: 'incomplete' },
+      arrived,
+      full,
+      formed(1, 3),
+      failed,
+    ),
+  ).toMatchInlineSnapshot(`
+    "
+    (start)          → reading.idle        rest
+    arrived          → reading.forming     form 3
+    incomplete       → reading.completing
+    arrived          → reading.completing
+    arrived          → reading.forming     form 3
+    formed 1–3       → reading.attempting  attempt 1–3, wait 500 ms
+    attempted failed → reading.telling     stop waiting, remember, tell RetryAttemptsExhausted 3 3
+    "
+  `)
+})
+
 test('a window is closed when it is over, and again until that succeeds', () => {
   expect(
     story({ tumblingWindowMs: 1_000 })(
