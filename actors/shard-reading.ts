@@ -94,6 +94,7 @@ export async function openShardReading(binding: ReadingBinding): Promise<ShardRe
   let isOpen = true
   let isPaused = false
   let hasEnded = begunAt.hasEnded === true
+  let isEndStored = hasEnded
   let pending = 0
   let goal: number | undefined
   /** The last sequence that it will ever have; known when it is closed. */
@@ -259,9 +260,13 @@ export async function openShardReading(binding: ReadingBinding): Promise<ShardRe
       return isAllIn && lanes.behind.isOver && fresh.size === 0 && isEmpty(lanes)
     },
     async end() {
-      if (!hasEnded) writer.changed()
-      hasEnded = true
-      return await writer.stored()
+      if (!isEndStored) {
+        hasEnded = true
+        writer.changed()
+      }
+      const outcome = await writer.stored()
+      isEndStored ||= outcome === 'stored'
+      return outcome
     },
     async close() {
       isOpen = false
