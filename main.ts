@@ -20,31 +20,24 @@ import { systemClock } from './edges/clock.ts'
 import { openLog } from './edges/log.ts'
 import { schedule } from './edges/scheduling.ts'
 import { spawnWorker } from './edges/worker-process.ts'
-import { startControlPlane } from './roles/control-plane.ts'
-import { startFrontEnd } from './roles/front-end.ts'
-import { startInspector } from './roles/inspector.ts'
-import { startLeasing } from './roles/leasing.ts'
-import { startPlacement } from './roles/placement.ts'
-import { startPoller } from './roles/poller.ts'
 import type { Process, Role } from './roles/role.ts'
-import { startStateManager } from './roles/state-manager.ts'
-import { startStreamTracker } from './roles/stream-tracker.ts'
-import { startWorker } from './roles/worker.ts'
-import { startWorkerManager } from './roles/worker-manager.ts'
 
-/** In the order of starting: whoever is counted on comes before those who count on it. */
+/**
+ * In the order of starting: whoever is counted on comes before those who count on it. A process loads what it is told to run,
+ * and no more: a worker needs none of what a door is made of.
+ */
 const starters = {
-  'control-plane': startControlPlane,
-  placement: startPlacement,
-  'worker-manager': startWorkerManager,
-  worker: startWorker,
-  'state-manager': startStateManager,
-  'stream-tracker': startStreamTracker,
-  leasing: startLeasing,
-  'front-end': startFrontEnd,
-  poller: startPoller,
-  inspector: startInspector,
-}
+  'control-plane': async () => (await import('./roles/control-plane.ts')).startControlPlane,
+  placement: async () => (await import('./roles/placement.ts')).startPlacement,
+  'worker-manager': async () => (await import('./roles/worker-manager.ts')).startWorkerManager,
+  worker: async () => (await import('./roles/worker.ts')).startWorker,
+  'state-manager': async () => (await import('./roles/state-manager.ts')).startStateManager,
+  'stream-tracker': async () => (await import('./roles/stream-tracker.ts')).startStreamTracker,
+  leasing: async () => (await import('./roles/leasing.ts')).startLeasing,
+  'front-end': async () => (await import('./roles/front-end.ts')).startFrontEnd,
+  poller: async () => (await import('./roles/poller.ts')).startPoller,
+  inspector: async () => (await import('./roles/inspector.ts')).startInspector,
+} satisfies Record<string, () => Promise<(process: Process) => Promise<Role>>>
 export type RoleName = keyof typeof starters
 export const roles = Object.keys(starters) as readonly RoleName[]
 
@@ -167,7 +160,8 @@ async function startRoles(
   const addresses: { http?: string; inspector?: string } = {}
   try {
     for (const name of roles.filter((role) => names.includes(role))) {
-      const role = await starters[name](process)
+      const startRole = await starters[name]()
+      const role = await startRole(process)
       started.push(role)
       if (role.address !== undefined) {
         addresses[name === 'inspector' ? 'inspector' : 'http'] = role.address

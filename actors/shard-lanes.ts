@@ -68,6 +68,8 @@ export type ShardLanes = {
   readonly bytes: number
 }
 
+/** So many that are done with may still be in memory. */
+const FEW = 32
 /** Of a lane, whatever the batch size: a batch is 6 MB at most, and the next one should be there. */
 const MOST_BYTES = 8_388_608
 
@@ -203,7 +205,7 @@ export function openShardLanes(input: LanesInput): ShardLanes {
         lane.bytes -= record.data.length + record.partitionKey.length
         lane.head++
       }
-      if (lane.head > 1_024 && lane.head > lane.records.length / 2) {
+      if (lane.head > FEW && lane.head > lane.records.length / 2) {
         lane.records = lane.records.slice(lane.head)
         lane.head = 0
       } else if (lane.head === lane.records.length) {

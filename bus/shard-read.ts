@@ -10,6 +10,7 @@ import { createInbox, errors, type Msg } from 'nats'
 import type { Bus } from './bus.ts'
 import { inboxPrefix } from './delivered.ts'
 import { insist } from './insist.ts'
+import { rawHeader, rawHeaders } from './raw-headers.ts'
 import { readRecord, type ShardAddress, type StoredRecord } from './shard-record.ts'
 import { directGet, recordStream, shard as shardSubject } from './subjects.ts'
 
@@ -42,8 +43,7 @@ const LOOK_AT_ONCE = 64
 const LOOK_BYTES = 262_144
 
 type Question = { seq?: number; start_time?: string; batch: number; max_bytes: number }
-type Reading = { heard: Msg[]; last: number; end: (page: RawPage | undefined) => void }
-type RawPage = { messages: Msg[]; pending: number }
+type Reading = { heard: StoredRecord[]; last: number; end: (page: ShardPage | undefined) => void }
 
 export function openShardReader(bus: Bus): ShardReader {
   const inbox = createInbox(inboxPrefix(bus.nats))
@@ -56,10 +56,10 @@ export function openShardReader(bus: Bus): ShardReader {
   })
 
   /** Throws TimeoutError where nobody knows. */
-  const ask = (address: ShardAddress, question: Question): Promise<RawPage> =>
+  const ask = (address: ShardAddress, question: Question): Promise<ShardPage> =>
     new Promise((resolve, reject) => {
       const reply = `${inbox}.${(asked++).toString(36)}`
-      const end = (page: RawPage | undefined) => {
+      const end = (page: ShardPage | undefined) => {
         clearTimeout(timer)
         open.delete(reply)
         if (page === undefined) reject(new errors.TimeoutError())
@@ -71,27 +71,25 @@ export function openShardReader(bus: Bus): ShardReader {
       bus.publish(directGet(recordStream(address.stream)), body, { reply })
     })
 
-  const page = (address: ShardAddress, question: Question): Promise<RawPage> =>
+  const page = (address: ShardAddress, question: Question): Promise<ShardPage> =>
     insist(bus, subjectOf(address), () => ask(address, question), PATIENCE_MS)
 
   return {
     async read(address, { from, most, mostBytes }) {
       const question = { seq: from, batch: most, max_bytes: mostBytes }
-      const { messages, pending } = await page(address, question)
-      const fits = fitting(messages, mostBytes)
-      const records = messages.slice(0, fits).map(recordIn)
-      return { records, pending: pending + messages.length - fits }
+      const { records, pending } = await page(address, question)
+      const fits = fitting(records, mostBytes)
+      return { records: records.slice(0, fits), pending: pending + records.length - fits }
     },
     async firstSince(address, atMs) {
       const options = { batch: LOOK_AT_ONCE, max_bytes: LOOK_BYTES }
       const start = new Date(Math.max(0, atMs - CLOCKS_APART_MS)).toISOString()
-      let { messages, pending } = await page(address, { ...options, start_time: start })
+      let { records, pending } = await page(address, { ...options, start_time: start })
       for (;;) {
-        const records = messages.map(recordIn)
         const found = records.find(({ arrivalMs }) => arrivalMs >= atMs)
         const last = records.at(-1)
         if (found !== undefined || last === undefined || pending === 0) return found?.sequence
-        ;({ messages, pending } = await page(address, { ...options, seq: last.sequence + 1 }))
+        ;({ records, pending } = await page(address, { ...options, seq: last.sequence + 1 }))
       }
     },
     async newest(address) {
@@ -108,7 +106,8 @@ export function openShardReader(bus: Bus): ShardReader {
         },
         PATIENCE_MS,
       )
-      return statusOf(answer) === 404 ? undefined : sequenceOf(answer)
+      const headers = rawHeaders(answer)
+      return statusIn(headers) === 404 ? undefined : numberIn(headers, 'Nats-Sequence')
     },
     async isOver(address, from) {
       const query = { seq: from, next_by_subj: subjectOf(address) }
@@ -130,37 +129,38 @@ export function openShardReader(bus: Bus): ShardReader {
 const subjectOf = ({ stream, incarnation, shard }: ShardAddress): string =>
   shardSubject(stream, incarnation, shard)
 
-const statusOf = (message: Msg): number => message.headers?.code ?? 0
-const numberIn = (message: Msg, header: string): number => Number(message.headers?.get(header))
-const sequenceOf = (message: Msg): number => numberIn(message, 'Nats-Sequence')
+/** `NATS/1.0 404 Message Not Found`; 0 for a message. */
+const statusIn = (headers: string): number => Number(headers.slice(9, 12)) || 0
+const numberIn = (headers: string, name: string): number => Number(rawHeader(headers, name))
 
 /** Each message says what came before it, and the end what came last: a lost one shows. */
 function hear(reading: Reading, message: Msg): void {
   const { heard, last, end } = reading
-  const status = statusOf(message)
-  const isWhole = status === 404 || numberIn(message, 'Nats-Last-Sequence') === last
+  const headers = rawHeaders(message)
+  const status = statusIn(headers)
+  const isWhole = status === 404 || numberIn(headers, 'Nats-Last-Sequence') === last
   if (status === 0 && isWhole) {
-    reading.last = sequenceOf(message)
-    heard.push(message)
+    reading.last = numberIn(headers, 'Nats-Sequence')
+    heard.push(recordIn(message, headers, reading.last))
   } else if (status === 204 && isWhole) {
-    end({ messages: heard, pending: numberIn(message, 'Nats-Num-Pending') })
-  } else if (status === 404) end({ messages: [], pending: 0 })
+    end({ records: heard, pending: numberIn(headers, 'Nats-Num-Pending') })
+  } else if (status === 404) end({ records: [], pending: 0 })
   // Else nobody answers for the stream: it has no leader, or is not there.
   else end(undefined)
 }
 
+const recordIn = (message: Msg, headers: string, sequence: number): StoredRecord =>
+  readRecord(message, {
+    sequence,
+    storedAtMs: Date.parse(rawHeader(headers, 'Nats-Time-Stamp') ?? ''),
+  })
+
 /** How many of them have no more bytes together; one at least. */
-function fitting(messages: readonly Msg[], mostBytes: number): number {
+function fitting(records: readonly StoredRecord[], mostBytes: number): number {
   let bytes = 0
-  for (const [index, { data }] of messages.entries()) {
+  for (const [index, { data }] of records.entries()) {
     bytes += data.length
     if (bytes > mostBytes && index > 0) return index
   }
-  return messages.length
+  return records.length
 }
-
-const recordIn = (message: Msg): StoredRecord =>
-  readRecord(message, {
-    sequence: sequenceOf(message),
-    storedAtMs: Date.parse(message.headers?.get('Nats-Time-Stamp') ?? ''),
-  })

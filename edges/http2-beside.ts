@@ -8,19 +8,16 @@
  * Looking costs once a connection; what is read is put back. Source: RFC 9113 §3.3 and §3.4.
  */
 import type { RequestListener, Server } from 'node:http'
-import {
-  constants,
-  createServer,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
-  type ServerHttp2Session,
-} from 'node:http2'
+import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
 
 /** HTTP/1.1 has no method `PRI`. */
 const begins = Buffer.from('PRI')
 /** In MB. Node counts in what is queued to be sent, and 10 is its own default: less than one answer of GetRecords. */
 const maxSessionMemory = 128
+
+/** RFC 9113 §7. */
+const CANCEL = 0x08
 
 type Timeouts = {
   /** How long a request may take to come in, as over HTTP/1.1. */
@@ -35,7 +32,8 @@ export function hearHttp2Too(
   hear: RequestListener,
   timeouts: Timeouts,
 ): { close(): void } {
-  const http2 = http2Server(hear, timeouts)
+  /** Made for the first who speaks it. */
+  let http2: ReturnType<typeof http2Server> | undefined
   const unheard = new Set<Socket>()
   let isClosed = false
   const hearHttp1 = server.listeners('connection')
@@ -46,8 +44,10 @@ export function hearHttp2Too(
     unheard.add(socket)
     lookAtFirstBytes(socket, timeouts.requestTimeout, (isHttp2) => {
       unheard.delete(socket)
-      if (isHttp2) http2.take(socket)
-      else for (const take of hearHttp1) take.call(server, socket)
+      if (isHttp2) {
+        http2 ??= http2Server(hear, timeouts)
+        http2.take(socket)
+      } else for (const take of hearHttp1) take.call(server, socket)
     })
     socket.once('close', () => unheard.delete(socket))
   })
@@ -55,7 +55,7 @@ export function hearHttp2Too(
   return {
     close() {
       isClosed = true
-      http2.close()
+      http2?.close()
       for (const socket of unheard) socket.destroy()
     },
   }
@@ -89,6 +89,7 @@ function lookAtFirstBytes(
 }
 
 function http2Server(hear: RequestListener, { requestTimeout, keepAliveTimeout }: Timeouts) {
+  const { createServer } = process.getBuiltinModule('node:http2')
   const sessions = new Set<ServerHttp2Session>()
   const serve = (request: Http2ServerRequest, response: Http2ServerResponse): void => {
     // Signatures are over `host`, which is called otherwise here.
@@ -127,7 +128,7 @@ function http2Server(hear: RequestListener, { requestTimeout, keepAliveTimeout }
 
 function giveUpLate({ stream }: Http2ServerRequest, timeoutMs: number): void {
   if (stream.endAfterHeaders) return
-  const timer = setTimeout(() => stream.close(constants.NGHTTP2_CANCEL), timeoutMs)
+  const timer = setTimeout(() => stream.close(CANCEL), timeoutMs)
   timer.unref()
   const stop = () => clearTimeout(timer)
   stream.once('end', stop)

@@ -11,7 +11,7 @@
  * of the JavaScript client 3.1143 name JSON alone.
  */
 import { isUtf8 } from 'node:buffer'
-import { cbor, tag } from '@smithy/core/cbor'
+import { createRequire } from 'node:module'
 import type { Input } from './constraints.ts'
 import type { KinesisRefusal } from './kinesis-errors.ts'
 import { misplaced, type ReadTimestamp } from './kinesis-input.ts'
@@ -38,15 +38,23 @@ export const inJson: KinesisProtocol = {
     ),
 }
 
+const load = createRequire(import.meta.url)
+let smithy: typeof import('@smithy/core/cbor') | undefined
+/** Loaded when somebody speaks it: some megabytes that most never need. */
+const ofSmithy = () => {
+  smithy ??= load('@smithy/core/cbor') as typeof import('@smithy/core/cbor')
+  return smithy
+}
+
 export const inCbor: KinesisProtocol = {
   contentType: 'application/x-amz-cbor-1.1',
-  parse: (body) => parsed(() => cbor.deserialize(body)),
+  parse: (body) => parsed(() => ofSmithy().cbor.deserialize(body)),
   readTimestamp: (value) => millisecondsOf(numberOf(untagged(value))),
   write: (value, conversions) =>
-    cbor.serialize(
+    ofSmithy().cbor.serialize(
       converted(value, conversions, {
         blob: (bytes) => bytes,
-        timestamp: (ms) => tag({ tag: 1, value: ms }),
+        timestamp: (ms) => ofSmithy().tag({ tag: 1, value: ms }),
       }),
     ),
 }
