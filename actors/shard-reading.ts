@@ -114,6 +114,12 @@ export async function openShardReading(binding: ReadingBinding): Promise<ShardRe
     fresh.clear()
     for (const lane of some) binding.arrived(lane)
     binding.cameIn()
+    if (behind !== undefined && lanes.behind.isOver) {
+      behind.stop()
+      behind = undefined
+      // Nobody may be left whose end would ask for more.
+      main?.more()
+    }
     if (pending === 0) binding.settled()
   }
   /** Once for all that comes in together. */
