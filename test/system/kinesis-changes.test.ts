@@ -218,3 +218,39 @@ test('a mapping can be turned on again for the next stream of that name, and beg
   await its.until((batches) => batches.flat().includes('3'))
   expect(its.batches().flat()).toEqual(['1', '2', '3'])
 }, 30_000)
+
+test('the state of a window does not go on to the children of its shard (§5.8)', async () => {
+  await it.createStream('windows')
+  const its = await it.record(
+    'windows',
+    'return event.isFinalInvokeForWindow ? {} : { state: { sum: (event.state.sum ?? 0) + data.length } }',
+  )
+  await it.map('windows', 'windows', { TumblingWindowInSeconds: 900, BatchSize: 1 })
+  // Not at the end of a window.
+  await until(() => Date.now() % 900_000 < 895_000)
+  await it.put('windows', '1')
+  await it.put('windows', '2')
+  await its.until((batches) => batches.length === 2)
+  await it.kinesis.send(
+    new SplitShardCommand({
+      StreamName: 'windows',
+      ShardToSplit: 'shardId-000000000000',
+      NewStartingHashKey: String(2n ** 127n),
+    }),
+  )
+  await it.active('windows')
+  await it.put('windows', '3', 'a', { ExplicitHashKey: '0' })
+  await its.until((batches) => batches.flat().includes('3'))
+  const told = its.notes().map(({ event }) => ({
+    shard: event.shardId?.at(-1),
+    records: event.Records.length,
+    state: event.state,
+    isFinal: event.isFinalInvokeForWindow,
+  }))
+  expect(told).toEqual([
+    { shard: '0', records: 1, state: {}, isFinal: false },
+    { shard: '0', records: 1, state: { sum: 1 }, isFinal: false },
+    { shard: '0', records: 0, state: { sum: 2 }, isFinal: true },
+    { shard: '1', records: 1, state: {}, isFinal: false },
+  ])
+})
