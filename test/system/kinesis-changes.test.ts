@@ -7,7 +7,9 @@ import { setTimeout as wait } from 'node:timers/promises'
 import {
   CreateStreamCommand,
   DeleteStreamCommand,
+  DeregisterStreamConsumerCommand,
   PutRecordsCommand,
+  RegisterStreamConsumerCommand,
   SplitShardCommand,
 } from '@aws-sdk/client-kinesis'
 import {
@@ -253,4 +255,22 @@ test('the state of a window does not go on to the children of its shard (§5.8)'
     { shard: '0', records: 0, state: { sum: 2 }, isFinal: true },
     { shard: '1', records: 1, state: {}, isFinal: false },
   ])
+})
+
+test('a mapping whose consumer is deregistered stops, and says why', async () => {
+  const StreamARN = await it.createStream('left')
+  const { Consumer } = await it.kinesis.send(
+    new RegisterStreamConsumerCommand({ StreamARN, ConsumerName: 'app' }),
+  )
+  const ConsumerARN = Consumer?.ConsumerARN ?? ''
+  const its = await it.record('left')
+  const uuid = await it.map('left', 'left', { EventSourceArn: ConsumerARN })
+  await it.put('left', '1')
+  await its.until((batches) => batches.length === 1)
+  await it.kinesis.send(new DeregisterStreamConsumerCommand({ ConsumerARN }))
+  const { StateTransitionReason } = await it.stateIs(uuid, 'Disabled')
+  expect(StateTransitionReason).toContain(ConsumerARN)
+  await it.put('left', '2')
+  await wait(300)
+  expect(its.batches().flat()).toEqual(['1'])
 })
