@@ -9,7 +9,12 @@ import {
   type KinesisRefusal,
   refuseKinesis,
 } from '../edges/aws/kinesis-errors.ts'
-import { noSuchStream, type ReadArn, readKinesisArn } from '../edges/aws/kinesis-names.ts'
+import {
+  noSuchStream,
+  type ReadArn,
+  readKinesisArn,
+  unknownArn,
+} from '../edges/aws/kinesis-names.ts'
 import type { Place } from '../edges/aws/names.ts'
 import { shardId } from '../edges/aws/shard-id.ts'
 import { notNull, validationSentence } from '../edges/aws/validation-texts.ts'
@@ -59,14 +64,14 @@ export const refused = (...refusal: Parameters<typeof refuseKinesis>): KinesisRe
   new KinesisRefused(refuseKinesis(...refusal))
 
 /** The name of the stream that a request is about, whether or not there is one. Throws KinesisRefused. */
-export function streamNameOf({ place }: KinesisBinding, input: Input, action: string): string {
+export function streamNameOf(binding: KinesisBinding, input: Input, action: string): string {
   const name = input['StreamName'] as string | undefined
   const arn = input['StreamARN'] as string | undefined
   if (arn === undefined) {
     if (name !== undefined) return name
     throw refused('ValidationException', validationSentence([notNull('streamName')]))
   }
-  const { stream } = allowed(readKinesisArn(arn, place, action))
+  const stream = streamNamedBy(binding, arn, action)
   if (name === undefined || name === stream) return stream
   throw refused(
     'InvalidArgumentException',
@@ -88,6 +93,13 @@ export const streamOf = (binding: KinesisBinding, input: Input, action: string):
 /** What an ARN names here. Throws KinesisRefused. */
 export const namedBy = ({ place }: KinesisBinding, arn: string, action: string): ReadArn =>
   allowed(readKinesisArn(arn, place, action))
+
+/** The stream that an ARN names; that of a consumer names none. Throws KinesisRefused. */
+export function streamNamedBy(binding: KinesisBinding, arn: string, action: string): string {
+  const { stream, consumer } = namedBy(binding, arn, action)
+  if (consumer === undefined) return stream
+  throw new KinesisRefused(unknownArn(arn))
+}
 
 export const addressOf = (stream: StreamRecord, shard: Shard): ShardAddress => ({
   stream: stream.name,

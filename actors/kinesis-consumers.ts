@@ -16,6 +16,7 @@ import {
   knownStream,
   namedBy,
   refused,
+  streamNamedBy,
 } from './kinesis-binding.ts'
 
 /** Source: Kinesis API reference, ListStreamConsumers: 100 by default. */
@@ -36,8 +37,8 @@ export function consumerOperations(
       }
     },
     async ListStreamConsumers(input) {
-      const named = namedBy(binding, input['StreamARN'] as string, 'ListStreamConsumers')
-      const stream = knownStream(binding, named.stream)
+      const name = streamNamedBy(binding, input['StreamARN'] as string, 'ListStreamConsumers')
+      const stream = knownStream(binding, name)
       checkCreation(binding, stream, input)
       const token = input['NextToken'] as string | undefined
       const after = token === undefined ? '' : afterOf(stream, token, clock.nowMs())
@@ -97,7 +98,7 @@ export function consumerOf(
       'Either ConsumerARN or both StreamARN and ConsumerName must be provided.',
     )
   }
-  const stream = knownStream(binding, namedBy(binding, streamArn, action).stream)
+  const stream = knownStream(binding, streamNamedBy(binding, streamArn, action))
   const consumer = stream.consumers.find((each) => each.name === name)
   if (consumer !== undefined) return { stream, consumer }
   throw new KinesisRefused(noSuchConsumer(name, stream.name, binding.place))

@@ -19,9 +19,9 @@ import {
   type KinesisHandler,
   KinesisRefused,
   limitKeyOf,
-  namedBy,
   rateExceeded,
   refused,
+  streamNamedBy,
   streamNameOf,
 } from './kinesis-binding.ts'
 import { startOf } from './kinesis-position.ts'
@@ -121,7 +121,7 @@ function placeOf(binding: KinesisBinding, input: Input) {
   const position = allowed(readShardIterator(input['ShardIterator'] as string, clock.nowMs()))
   const { stream: name, incarnation, shard: index, from } = position
   const arn = input['StreamARN'] as string | undefined
-  if (arn !== undefined && namedBy(binding, arn, 'GetRecords').stream !== name) {
+  if (arn !== undefined && streamNamedBy(binding, arn, 'GetRecords') !== name) {
     throw refused('InvalidArgumentException', 'Invalid ShardIterator.')
   }
   const stream = streams.get(name)

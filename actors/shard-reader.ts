@@ -79,6 +79,7 @@ export type ShardReadersBinding = {
 }
 
 const TELL_AGAIN_MS = 1_000
+const END_AGAIN_MS = 1_000
 const SAY_AGAIN_MS = 10_000
 
 type Held = Reader & HeldShard
@@ -304,6 +305,8 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
     if (inWindow.length > 0 || !states.every((one) => one?.matches({ reading: 'idle' }))) return
     void it.reading.end().then((outcome) => {
       if (outcome === 'stored') sayEnded(it)
+      // It could not be stored now. One that is somebody else's is not held any more.
+      else clock.setTimer(() => seeWhetherThrough(it), END_AGAIN_MS)
     })
   }
 

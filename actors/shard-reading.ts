@@ -96,6 +96,7 @@ export async function openShardReading(binding: ReadingBinding): Promise<ShardRe
   let isOpen = true
   let isPaused = false
   let hasEnded = begunAt.hasEnded === true
+  let isEndStored = hasEnded
   let pending = 0
   let goal: number | undefined
   /** The last sequence that it will ever have; known when it is closed. */
@@ -115,6 +116,12 @@ export async function openShardReading(binding: ReadingBinding): Promise<ShardRe
     fresh.clear()
     for (const lane of some) binding.arrived(lane)
     binding.cameIn()
+    if (behind !== undefined && lanes.behind.isOver) {
+      behind.stop()
+      behind = undefined
+      // Nobody may be left whose end would ask for more.
+      main?.more()
+    }
     if (pending === 0) binding.settled()
   }
   /** Once for all that comes in together. */
@@ -264,9 +271,13 @@ export async function openShardReading(binding: ReadingBinding): Promise<ShardRe
       return isAllIn && lanes.behind.isOver && fresh.size === 0 && isEmpty(lanes)
     },
     async end() {
-      if (!hasEnded) writer.changed()
-      hasEnded = true
-      return await writer.stored()
+      if (!isEndStored) {
+        hasEnded = true
+        writer.changed()
+      }
+      const outcome = await writer.stored()
+      isEndStored ||= outcome === 'stored'
+      return outcome
     },
     async close() {
       isOpen = false

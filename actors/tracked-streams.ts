@@ -161,7 +161,8 @@ function mappedShard(
   { mapping, shard, state }: ShardWork,
   reports: Pick<ShardReports, 'get'>,
 ): MappedShard {
-  const report = reports.get(mapping, shard)
+  // Of one that is done with, the last report is of a moment before its end.
+  const report = state === 'ended' ? undefined : reports.get(mapping, shard)
   if (report === undefined) return { shard, state }
   const { mapping: _, functionName: __, stream: ___, ...rest } = report
   return { ...rest, shard, state }

@@ -85,14 +85,18 @@ export async function takeOverCheckpoint(
   }
 
   const start = (): void => {
-    writing ??= write()
-      .catch(() => {
+    writing ??= write().then(
+      () => {
+        writing = undefined
+        // What changed after the last look, and before this, found it still writing.
+        if (isDirty && !isFenced) start()
+      },
+      () => {
+        writing = undefined
         // Not stored, or nobody knows: whoever reads next may begin a little earlier. With the lease it ends anyway.
         isDirty = true
-      })
-      .finally(() => {
-        writing = undefined
-      })
+      },
+    )
   }
 
   return {

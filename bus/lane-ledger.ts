@@ -109,15 +109,21 @@ export async function openLedger(bus: Bus, options: LedgerOptions): Promise<Ledg
     }
   }
 
+  const start = (): void => {
+    writing ??= writeAll().finally(() => {
+      writing = undefined
+      // What came after the last look, and before this, found it still writing.
+      if (waiting.length > 0) start()
+    })
+  }
+
   return {
     inherited: former.decided,
     formerReader: former.reader,
     store: (messages, counts = () => {}) =>
       new Promise((resolve) => {
         waiting.push({ messages, counts, done: resolve })
-        writing ??= writeAll().finally(() => {
-          writing = undefined
-        })
+        start()
       }),
     settled: async () => {
       while (writing !== undefined) await writing

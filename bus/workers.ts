@@ -77,7 +77,8 @@ export async function registerWorker(
     writing ??= catchUp().finally(() => {
       writing = undefined
     })
-    return writing
+    // What changes after its last look, and before it is known to have ended, is not in it.
+    return writing.then(() => (isBehind && !isRemoved ? write() : undefined))
   }
 
   const renew = () => {

@@ -12,12 +12,14 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { CreateStreamCommand, KinesisClient, waitUntilStreamExists } from '@aws-sdk/client-kinesis'
 import { openBus } from '../bus/connection.ts'
 import {
   chanceOf,
   errorsIn,
   playHttp,
   playNats,
+  playStreams,
   shapeOf,
   statusOf,
   targetsOf,
@@ -50,6 +52,15 @@ const bus = await openBus({
   role: 'client',
   id: 'campaign',
 })
+/** By its own door, with the credentials that `lambus up` takes. */
+async function makeStream(StreamName: string): Promise<void> {
+  const credentials = { accessKeyId: 'test', secretAccessKey: 'test' }
+  const client = new KinesisClient({ endpoint: http, region: 'us-east-1', credentials })
+  await client.send(new CreateStreamCommand({ StreamName, ShardCount: 1 }))
+  const patience = { client, maxWaitTime: 20, minDelay: 0.1, maxDelay: 0.5 }
+  await waitUntilStreamExists(patience, { StreamName })
+  client.destroy()
+}
 const say = (text: string) => process.stdout.write(`${text}\n`)
 
 say(`seed ${seed}`)
@@ -57,10 +68,17 @@ const chance = chanceOf(seed)
 const port = Number(new URL(http).port)
 const before = await statusOf(bus)
 const targets = targetsOf(before, 'nobody')
+// The mapping is nobody's: what is bad of one that is there is in the test.
+const streams = { stream: 'there', functionName: 'nobody', mapping: 'nobody' }
+await makeStream(streams.stream)
+const plays = [
+  () => playHttp(port, chance),
+  () => playStreams(port, chance, streams),
+  () => playNats(bus, targets, chance),
+]
 let complaints = 0
 for (let sent = 0; performance.now() < untilMs && up.exitCode === null; sent++) {
-  const complaint =
-    chance(2) === 0 ? await playHttp(port, chance) : await playNats(bus, targets, chance)
+  const complaint = await plays[chance(plays.length)]?.()
   if (complaint !== undefined) {
     complaints++
     say(`#${sent} ${complaint}`)

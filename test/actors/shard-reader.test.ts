@@ -204,6 +204,8 @@ test('records that are too old are cut off and told of; those behind them are ha
   expect(it.calls).toEqual([['new']])
   const told = JSON.parse(it.failures[0]?.record ?? '')
   expect(told.requestContext).toMatchObject({
+    // Recorded: an id also where nothing was invoked.
+    requestId: expect.stringMatching(/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/),
     condition: 'RecordAgeExceeded',
     approximateInvokeCount: 1,
   })

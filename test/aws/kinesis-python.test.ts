@@ -38,9 +38,10 @@ afterAll(async () => {
 })
 
 const run = promisify(execFile)
-async function told(python: string, script: string, ...args: string[]) {
-  writeFileSync(join(dir, 'script.py'), preamble + script)
-  const { stdout } = await run(python, ['script.py', system.http ?? '', ...args], {
+/** What a script tells as JSON; its streams have names that begin with `prefix`. */
+async function told(python: string, script: string, prefix: string) {
+  writeFileSync(join(dir, `${prefix}.py`), preamble + script)
+  const { stdout } = await run(python, [`${prefix}.py`, system.http ?? '', prefix], {
     cwd: dir,
     env: {
       ...process.env,
@@ -291,7 +292,7 @@ told['settings'] = {name: mapping[name] for name in ('BatchSize', 'MaximumBatchi
 until(lambda: state() == 'Enabled')
 told['exists'] = error(functions.create_event_source_mapping, FunctionName='f', EventSourceArn=ARN, StartingPosition='LATEST')[:2]
 second = functions.create_event_source_mapping(FunctionName='g', EventSourceArn=ARN, StartingPosition='LATEST', TumblingWindowInSeconds=1)['UUID']
-told['listed'] = [[one['FunctionArn'].rsplit(':')[-1] for page in functions.get_paginator('list_event_source_mappings').paginate(PaginationConfig={'PageSize': 1}, **wish) for one in page['EventSourceMappings']] for wish in ({'FunctionName': 'f'}, {'EventSourceArn': consumer['ConsumerARN']})]
+told['listed'] = [[one['FunctionArn'].rsplit(':')[-1] for page in functions.get_paginator('list_event_source_mappings').paginate(PaginationConfig={'PageSize': 1}, **wish) for one in page['EventSourceMappings']] for wish in ({'FunctionName': 'f', 'EventSourceArn': ARN}, {'EventSourceArn': consumer['ConsumerARN']})]
 told['both'] = sorted(one['FunctionArn'].rsplit(':')[-1] for page in functions.get_paginator('list_event_source_mappings').paginate(EventSourceArn=ARN, PaginationConfig={'PageSize': 1}) for one in page['EventSourceMappings'])
 updated = functions.update_event_source_mapping(UUID=uuid, FunctionName='f', BatchSize=9, Enabled=False, FilterCriteria={}, DestinationConfig={'OnFailure': {}}, FunctionResponseTypes=[])
 told['updated'] = [updated['ResponseMetadata']['HTTPStatusCode'], updated['BatchSize'], updated.get('FilterCriteria'), updated['FunctionResponseTypes']]
@@ -316,7 +317,8 @@ told['gone'] = error(kinesis.put_record, StreamName=stream, PartitionKey='a', Da
 print(json.dumps(told))
 `
 
-test.each(pythons.map((python, index) => [python, `w${index}`] as const))(
+// Much of it is waiting: botocore's waiters wait for whole seconds.
+test.concurrent.each(pythons.map((python, index) => [python, `w${index}`] as const))(
   'boto3 of %s goes through all operations',
   { timeout: 90_000 },
   async (python, prefix) => {

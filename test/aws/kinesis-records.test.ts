@@ -552,6 +552,11 @@ test('another account, another region and another stream than the name says are 
   expect(await put({ StreamARN: arnOf('three'), StreamName: 'two' })).toContain(
     'InvalidArgumentException',
   )
+  // A consumer of a stream is not the stream.
+  const consumer = `${arnOf('three')}/consumer/app:1`
+  expect(await put({ StreamARN: consumer })).toBe(
+    `ResourceNotFoundException: ${consumer} not found.`,
+  )
   expect(await put({})).toBe(
     "ValidationException: 1 validation error detected: Value null at 'streamName' failed to satisfy constraint: Member must not be null",
   )

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Bus } from '../../bus/bus.ts'
+import { type CheckpointWriter, takeOverCheckpoint } from '../../bus/checkpoint-writer.ts'
 import { type Checkpoint, openCheckpoints, readCheckpoint } from '../../bus/checkpoints.ts'
 import { openBus } from '../../bus/connection.ts'
 import { checkpointsBucket, kvEntry } from '../../bus/subjects.ts'
+import { systemClock } from '../../edges/clock.ts'
 import { startNatsServer, type TestServer } from '../nats-server.ts'
 
 let server: TestServer
@@ -42,4 +44,37 @@ test('checkpoints are found by mapping, and taken away for good', async () => {
   const { checkpoint, revision } = await readCheckpoint(bus, 'v.0')
   expect(checkpoint).toBeUndefined()
   expect(revision).toBeGreaterThan(0)
+})
+
+test('what changes in the moment in which a write ends is stored, too', async () => {
+  await openCheckpoints(bus)
+  let done = 1
+  let writes = 0
+  const clock = {
+    ...systemClock,
+    // It is looked at behind each write: what is done then happens between the writer's last look and its rest.
+    monotonicMs() {
+      if (writes++ === 1) {
+        void Promise.resolve().then(() => {
+          done = 2
+          writer.changed()
+        })
+      }
+      return systemClock.monotonicMs()
+    },
+  }
+  const writer = (await takeOverCheckpoint(
+    bus,
+    clock,
+    'x.0',
+    1,
+    { done: 0, lanes: [] },
+    {
+      state: () => ({ done, lanes: [] }),
+      lost: () => {},
+    },
+  )) as CheckpointWriter
+  writer.changed()
+  await expect.poll(async () => (await readCheckpoint(bus, 'x.0')).checkpoint?.done).toBe(2)
+  expect(await writer.stored()).toBe('stored')
 })

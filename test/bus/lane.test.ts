@@ -7,6 +7,7 @@ import { encodePacket } from '../../bus/event-packet.ts'
 import { countsOf, ensureEvents, waitingEvents } from '../../bus/event-stream.ts'
 import { openEventWriter } from '../../bus/event-writer.ts'
 import { type EventRef, type Lane, openLane } from '../../bus/lane.ts'
+import { openLedger } from '../../bus/lane-ledger.ts'
 import { anyPacketOf, endPacket, eventPacket, eventStream, retry } from '../../bus/subjects.ts'
 import { systemClock } from '../../edges/clock.ts'
 import { keptLog } from '../kept-log.ts'
@@ -254,4 +255,13 @@ test('events that come while one is being stored are stored together, and each c
   expect(idsOf(reader)).toEqual(ids)
   await reader.close()
   await bus.jetstreamManager().then(({ streams }) => streams.purge(eventStream))
+})
+
+test('what is stored in the moment in which a write ends is stored, too', async () => {
+  const options = { queue: 'q', lane: ++lanes, epoch: 1, reader: 'r', log: keptLog() }
+  const ledger = await openLedger(bus, { ...options, decided: () => ({}) })
+  if (ledger === 'fenced') throw new Error('fenced')
+  // Each follows its predecessor at once.
+  for (let n = 0; n < 3; n++) expect(await ledger.store([])).toBe('stored')
+  await ledger.settled()
 })

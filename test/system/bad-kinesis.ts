@@ -139,8 +139,9 @@ const badInputs: Record<string, readonly object[]> = {
 }
 
 /** Of nobody's stream, or of none: the whole input. */
+const consumerOfThere = 'arn:aws:kinesis:us-east-1:000000000000:stream/there/consumer/x:1'
 const wholeInputs: readonly [string, object][] = [
-  ...arns.flatMap((ARN): [string, object][] => [
+  ...[...arns, consumerOfThere].flatMap((ARN): [string, object][] => [
     ['DescribeStreamSummary', { StreamARN: ARN }],
     ['PutRecord', record({ StreamARN: ARN })],
     ['RegisterStreamConsumer', { StreamARN: ARN, ConsumerName: 'x' }],

@@ -108,7 +108,8 @@ export async function startKinesisSystem(environment: Record<string, string> = {
     const notes = () =>
       (existsSync(log) ? readFileSync(log, 'utf8') : '')
         .split('\n')
-        .filter(Boolean)
+        // What follows the last end of a line is not written yet.
+        .slice(0, -1)
         .map((line) => {
           const note = JSON.parse(line)
           return { ...note, event: JSON.parse(note.text) } as Noted
