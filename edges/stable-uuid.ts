@@ -3,10 +3,10 @@
  *
  * Source: RFC 9562, §5.8: version 8, with a hash of one's own choice.
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 
 export function stableUuid(text: string): string {
-  const bytes = createHash('sha256').update(text).digest().subarray(0, 16)
+  const bytes = hash('sha256', text, 'buffer').subarray(0, 16)
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x80
   bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80
   const hex = bytes.toString('hex')

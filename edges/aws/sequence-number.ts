@@ -29,18 +29,31 @@ export type ReadSequence = {
 /** The counter of the EndingSequenceNumber of a closed shard. */
 export const endingCounter = 0x7fffffffffffffffn
 
-const secondsOf = (ms: number): bigint => BigInt(Math.floor(ms / 1000))
-
 /** Times are cut to seconds. */
 export function sequenceNumber({ shardCreatedAtMs, shard, counter, arrivalMs }: SequenceParts) {
-  const index = BigInt(shard)
-  let number = (2n << 36n) | secondsOf(shardCreatedAtMs)
-  number = (number << 4n) | (index & 0xfn)
-  number = (number << 64n) | BigInt(counter)
-  number = (number << 8n) << 36n
-  number |= secondsOf(arrivalMs)
-  number = (number << 32n) | index
-  return ((number << 4n) | 2n).toString()
+  return (aroundOf(shardCreatedAtMs, shard, arrivalMs) + (BigInt(counter) << 80n)).toString()
+}
+
+/** The last one: records of a shard come by the second, and big numbers are slow. */
+let around = { shardSeconds: -1, shard: -1, seconds: -1, number: 0n }
+
+/** The number with a counter of 0. */
+function aroundOf(shardCreatedAtMs: number, shard: number, arrivalMs: number): bigint {
+  const shardSeconds = Math.floor(shardCreatedAtMs / 1000)
+  const seconds = Math.floor(arrivalMs / 1000)
+  if (
+    around.shard !== shard ||
+    around.seconds !== seconds ||
+    around.shardSeconds !== shardSeconds
+  ) {
+    const index = BigInt(shard)
+    let number = (2n << 36n) | BigInt(shardSeconds)
+    number = (number << 4n) | (index & 0xfn)
+    number = ((number << 72n) << 36n) | BigInt(seconds)
+    number = (number << 32n) | index
+    around = { shardSeconds, shard, seconds, number: (number << 4n) | 2n }
+  }
+  return around.number
 }
 
 // In version 0 a number has 32 hex digits, of which the first may be lacking.
