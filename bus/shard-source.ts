@@ -54,10 +54,14 @@ export async function openShardSource(
 ): Promise<ShardSource & { pending: number }> {
   const stream = recordStream(address.stream)
   const inbox = createInbox(inboxPrefix(bus.nats))
-  const name = `lambus_shard_${nuid.next()}`
+  // Short: it is in the reply subject of every record.
+  const name = `shard_${nuid.next().slice(-12)}`
   /** Asked for, and neither come nor refused. */
   let asked = 0
+  /** When no more than that is, there may be room for another request. */
+  let enough = 0
   let heard = 0
+  let heardAtMs = clock.monotonicMs()
   let stopped = false
   let silence: unknown
 
@@ -74,9 +78,11 @@ export async function openShardSource(
     stop()
     listener.broken(why)
   }
-  const heardSomething = () => {
-    clock.clearTimer(silence)
-    if (asked > 0) silence = clock.setTimer(() => broken('silence'), SILENCE_MS)
+  const listen = () => {
+    const silentMs = clock.monotonicMs() - heardAtMs
+    // Who asks for nothing is told nothing.
+    if (asked > 0 && silentMs >= SILENCE_MS) broken('silence')
+    else silence = clock.setTimer(listen, HEARTBEAT_MS)
   }
 
   const more = () => {
@@ -85,7 +91,9 @@ export async function openShardSource(
     // Half of what there is room for, so that a request is not made for each record.
     if (room <= 0 || asked > room / 2) return
     const batch = room - asked
+    if (asked === 0) heardAtMs = clock.monotonicMs()
     asked += batch
+    enough = room / 2
     const request = {
       batch,
       expires: nanos(EXPIRES_MS),
@@ -93,7 +101,6 @@ export async function openShardSource(
       max_bytes: MOST_BYTES,
     }
     bus.publish(nextMessages(stream, name), JSON.stringify(request), { reply: inbox })
-    heardSomething()
   }
 
   const control = ({ headers }: Msg): void => {
@@ -115,9 +122,9 @@ export async function openShardSource(
 
   const subscription = bus.subscribe(inbox, (message) => {
     if (stopped) return
+    heardAtMs = clock.monotonicMs()
     if (message.reply === undefined || message.reply === '') {
       control(message)
-      if (!stopped) heardSomething()
       return
     }
     const { count, sequence, pending, storedAtMs } = readDelivered(message)
@@ -127,9 +134,8 @@ export async function openShardSource(
     }
     heard = count
     asked = Math.max(0, asked - 1)
-    heardSomething()
     listener.record(readRecord(message, { sequence, storedAtMs }), pending)
-    more()
+    if (asked <= enough) more()
   })
   const forgetReconnects = bus.onReconnect(() => broken('the link was down'))
 
@@ -148,6 +154,7 @@ export async function openShardSource(
         mem_storage: true,
       })
     })
+    listen()
     return { more, stop, pending: created.num_pending }
   } catch (error) {
     stop()

@@ -1,5 +1,6 @@
 /**
- * A JetStream stream read in order by a client, as bare as it comes: what a record costs when nothing is done with it.
+ * A JetStream stream read in order by a client, as bare as it comes: what a record costs when nothing is done with it. Its
+ * messages are what records are: under such subjects, with a partition key and a time in headers.
  */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -7,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { type JsMsg, jetstream, jetstreamManager, StorageType } from '@nats-io/jetstream'
-import { connect } from 'nats'
+import { connect, headers } from 'nats'
 import { endProcess } from '../harness/processes.ts'
 import { bareServer } from './jetstream.ts'
 
@@ -18,7 +19,17 @@ export type OrderedFloor = AsyncDisposable & {
   deliveryMs(messages: number, pauseMs: number): Promise<number>
 }
 
-const stream = 'BARE'
+const stream = 'LAMBUS_KINESIS_bare'
+const subjectOf = (shard: string) => `lambus.shard.bare.1a2b3c4d.${shard}`
+const waitingSubject = subjectOf('waiting')
+const idleSubject = subjectOf('idle')
+
+function recordHeaders(index: number) {
+  const head = headers()
+  head.set('Lambus-Partition-Key', `key-${index % 1_000}`)
+  head.set('Lambus-Arrival', String(Date.now()))
+  return head
+}
 
 /** `waiting`: messages with such bodies that are there. */
 export async function startOrdered(waiting: number, body: Uint8Array): Promise<OrderedFloor> {
@@ -30,13 +41,17 @@ export async function startOrdered(waiting: number, body: Uint8Array): Promise<O
   const manager = await jetstreamManager(nats)
   await manager.streams.add({
     name: stream,
-    subjects: ['bare.*'],
+    subjects: [subjectOf('*')],
     storage: StorageType.File,
     max_msgs_per_subject: -1,
   })
   for (let sent = 0; sent < waiting; sent += 64) {
     const some = Array.from({ length: Math.min(64, waiting - sent) })
-    await Promise.all(some.map(() => js.publish('bare.waiting', body)))
+    await Promise.all(
+      some.map((_, index) =>
+        js.publish(waitingSubject, body, { headers: recordHeaders(sent + index) }),
+      ),
+    )
   }
 
   const ordered = async (subject: string, callback: (message: JsMsg) => void) => {
@@ -53,7 +68,7 @@ export async function startOrdered(waiting: number, body: Uint8Array): Promise<O
         all = resolve
       })
       const startedMs = performance.now()
-      const stop = await ordered('bare.waiting', () => {
+      const stop = await ordered(waitingSubject, () => {
         got++
         if (got === waiting) all()
       })
@@ -66,7 +81,7 @@ export async function startOrdered(waiting: number, body: Uint8Array): Promise<O
       const times: number[] = []
       const before = (await manager.streams.info(stream)).state.last_seq
       let arrived = (_sequence: number) => {}
-      const stop = await ordered('bare.idle', ({ seq }) => arrived(seq))
+      const stop = await ordered(idleSubject, ({ seq }) => arrived(seq))
       await wait(100)
       for (let count = 0; count < messages; count++) {
         const startedMs = performance.now()
@@ -78,12 +93,12 @@ export async function startOrdered(waiting: number, body: Uint8Array): Promise<O
             resolve()
           }
         })
-        await js.publish('bare.idle', body)
+        await js.publish(idleSubject, body, { headers: recordHeaders(count) })
         await delivered
         await wait(pauseMs)
       }
       await stop()
-      await manager.streams.purge(stream, { filter: 'bare.idle' })
+      await manager.streams.purge(stream, { filter: idleSubject })
       return times.sort((a, b) => a - b)[Math.floor(times.length / 2)] ?? Number.NaN
     },
     async [Symbol.asyncDispose]() {
