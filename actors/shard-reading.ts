@@ -67,6 +67,8 @@ const BATCHES_READY = 4
 /** For tiny batches: a record that is there when it is wanted saves a round trip. */
 const LEAST_READY = 16
 const REOPEN_MS = 200
+/** From so many records on, somebody may want to see how far it is. */
+const LONG_READ = 1_000
 /** How far back a checkpoint may be while nothing but records that are passed over come in. */
 const PASSED_OVER_MS = 1_000
 
@@ -231,8 +233,9 @@ export async function openShardReading(binding: ReadingBinding): Promise<ShardRe
     },
     async read() {
       main = await openMain()
-      goal = lanes.main.cursor + pending
+      const isLong = pending >= LONG_READ
       if (main !== undefined) settle(main, () => {})
+      if (isLong) goal = await lastSequenceOfShard(bus, address).catch(() => undefined)
     },
     pause() {
       isPaused = true
