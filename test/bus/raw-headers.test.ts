@@ -44,7 +44,7 @@ test('headers are read as nats.js reads them', async () => {
       }
       expect(rawHeader(raw, 'Not-There')).toBeUndefined()
     }),
-    { numRuns: 100 },
+    { numRuns: 30 },
   )
 })
 
@@ -63,6 +63,6 @@ test('a record is what was put, whatever its partition key', async () => {
         arrivalMs: arrivalMs + 1,
       })
     }),
-    { numRuns: 100 },
+    { numRuns: 30 },
   )
 })

@@ -22,7 +22,7 @@ const quick = Array.from({ length: 20 }, (_, index) => `quick-${index}`)
 
 beforeAll(async () => {
   writeFileSync(log, '')
-  system = await startSystem([], { LAMBUS_SPLIT_AT: '50' })
+  system = await startSystem([], { LAMBUS_SPLIT_AT: '50', LAMBUS_DRAIN_TIMEOUT_MS: '1000' })
   bus = await openBus({ servers: system.natsUrl, role: 'client', id: 'slow' })
   const code = `import { appendFileSync } from 'node:fs'
     export const handler = async ({ sentMs, ms }) => {
