@@ -134,7 +134,7 @@ test('no record is lost, and every change is finished', { timeout: 180_000 }, as
   const keys = Array.from({ length: 12 }, (_, index) => `key-${index}`)
   const writing = Promise.all(keys.map((key) => write(key, stored, () => isOver)))
   let changes = 0
-  for (let round = 0; round < 4; round++) {
+  for (let round = 0; round < 8; round++) {
     const hitting = wait(chance(1_500)).then(() => hit(chance(3) > 0))
     const untilMs = Date.now() + 4_000
     while (Date.now() < untilMs) {
