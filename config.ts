@@ -267,7 +267,7 @@ export const knobs = {
     'LAMBUS_SHARD_LIMITS',
     'off' as 'off' | 'on',
     ['off', 'on'],
-    'on: what AWS allows for a shard, 1 MB/s or 1,000 records/s written, 2 MB/s in 5 requests read; each front end counts for itself',
+    'on: what AWS allows for a shard, 1 MB/s or 1,000 records/s written, 2 MB/s in 5 requests read; each front end counts for itself. What is written to ON_DEMAND streams is not limited',
   ),
   streamSettleMs: number(
     'LAMBUS_STREAM_SETTLE_MS',

@@ -74,7 +74,9 @@ export function putOperations(
     if (put.record.arrivalMs < shard.createdAtMs) {
       put.record = { ...put.record, arrivalMs: shard.createdAtMs }
     }
-    put.isAdmitted ||= limits.mayWrite(limitKeyOf(stream, shard), bytesOf(put))
+    // Who has it on demand has no limit of shards.
+    put.isAdmitted ||=
+      stream.mode === 'ON_DEMAND' || limits.mayWrite(limitKeyOf(stream, shard), bytesOf(put))
     if (!put.isAdmitted) put.answer = rateExceeded(binding, stream, shard)
   }
 

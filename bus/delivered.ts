@@ -19,7 +19,7 @@ export type Delivered = {
  * <time>.<pending>`, and from nats-server 2.16 on with domain and account in front of the stream.
  */
 export function readDelivered({ reply = '' }: Msg): Delivered {
-  // From behind, so that it need not be known what stands in front; and without a list of all, a record being read in 5 µs.
+  // From behind: what stands in front differs, and a list of all its parts would be made for each record of a shard.
   const beforePending = reply.lastIndexOf('.')
   const beforeTime = reply.lastIndexOf('.', beforePending - 1)
   const beforeCount = reply.lastIndexOf('.', beforeTime - 1)
