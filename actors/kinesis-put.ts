@@ -84,10 +84,6 @@ export function putOperations(
   const putInto = async (stream: StreamRecord, shard: Shard, puts: Put[]): Promise<void> => {
     for (const put of puts) admit(stream, shard, put)
     const admitted = puts.filter(isUnanswered)
-    // A shard of a reshard begins with the second after it; no record of it is older.
-    for (const { record } of admitted) {
-      record.arrivalMs = Math.max(record.arrivalMs, shard.createdAtMs)
-    }
     const outcomes = await writer.putMany(
       addressOf(stream, shard),
       admitted.map(({ record }) => record),
