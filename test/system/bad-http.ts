@@ -443,8 +443,12 @@ export function sendRaw(
   })
 }
 
+/** Kinesis answers more than 15 MiB with 413 and nothing, whatever is asked. Source: kinesalite, test/connection.js. */
+const isTooMuchForKinesis = (bytes: Uint8Array) =>
+  bytes.length > 15 * 1_024 * 1_024 && Buffer.from(bytes.buffer).includes('Kinesis_20131202')
+
 /** What is wrong with an answer; undefined when nothing is. */
-export function complaintAbout({ answer }: BadRequest, heard: string): string | undefined {
+export function complaintAbout({ answer, bytes }: BadRequest, heard: string): string | undefined {
   if (heard.includes('<silence>')) return 'neither answered nor hung up'
   if (answer === 'goodbye in HTTP/2') {
     return /^HTTP\/1/.test(heard) ? 'answered in HTTP/1.1' : undefined
@@ -454,6 +458,7 @@ export function complaintAbout({ answer }: BadRequest, heard: string): string | 
   )
   if (heard === '') return answer === 'refusal' ? 'hung up without an answer' : undefined
   if (!(status >= 400 && status < 500)) return `answered ${status}`
+  if (status === 413 && isTooMuchForKinesis(bytes)) return undefined
   const isAws = /x-amzn-errortype: \w+/i.test(heard) || /<Code>|__type/.test(heard)
   return isAws ? undefined : 'refused, but not as AWS does'
 }
