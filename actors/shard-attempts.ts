@@ -120,9 +120,9 @@ export function openShardAttempts(binding: ShardAttemptsBinding): ShardAttempts 
 
   const attemptWindow: ShardAttempts['attemptWindow'] = (it, lane, { startMs, isEarly }) => {
     const inHand = laneOf(it, lane)
-    const { lanes, isCaughtUp, isThrough } = it.reading
+    const { lanes, isCaughtUp, isAllIn } = it.reading
     const first = lanes.at(lane, 0)
-    const isOver = first === undefined ? isCaughtUp || isThrough : windowOf(it, first) !== startMs
+    const isOver = first === undefined ? isCaughtUp || isAllIn : windowOf(it, first) !== startMs
     if (!isEarly && !isOver) {
       send(instanceOf(it.key, lane), { type: 'early', nowMs: clock.nowMs() })
       return

@@ -44,10 +44,12 @@ import { openShardAttempts } from './shard-attempts.ts'
 import { filterRecord, type ShardFrame } from './shard-batch.ts'
 import { noCounts } from './shard-counts.ts'
 import { type Failure, failureOf } from './shard-failure.ts'
-import { openShardReading } from './shard-reading.ts'
+import { openShardReadings, type ShardReadings } from './shard-reading.ts'
 
 export type ShardReaders = {
   host: Host<typeof shardReaderMachine>
+  sources: ShardReadings['sources']
+  ends: ShardReadings['ends']
   holdings: Holdings<Held>['host']
   join(): Promise<void>
   held(): IterableIterator<HeldShard>
@@ -79,7 +81,6 @@ export type ShardReadersBinding = {
 }
 
 const TELL_AGAIN_MS = 1_000
-const END_AGAIN_MS = 1_000
 const SAY_AGAIN_MS = 10_000
 
 type Held = Reader & HeldShard
@@ -94,6 +95,7 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
   /** What was said last of each mapping. */
   const results = new Map<string, { result: string; atMs: number }>()
 
+  const readings = openShardReadings({ bus, clock, log })
   const readers = host(shardReaderMachine, {
     clock,
     log,
@@ -218,10 +220,7 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
     const shard = stream?.shards.find(({ index }) => index === work?.shard)
     if (work === undefined || mapping === undefined || shard === undefined) return 'fenced'
     if (stream?.incarnation !== work.incarnation) return 'fenced'
-    const reading = await openShardReading({
-      bus,
-      clock,
-      log,
+    const reading = await readings.open({
       key,
       epoch,
       work,
@@ -233,6 +232,7 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
         readers.send(instanceOf(key, lane), { type: 'arrived', isFull: isFull(it, lane) }),
       cameIn: () => seeWhetherComplete(it),
       settled: () => seeWhetherThrough(it),
+      ended: () => sayEnded(it),
       lost,
     })
     if (reading === 'fenced') return 'fenced'
@@ -260,7 +260,7 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
       const nowMs = clock.nowMs()
       readers.start(instanceOf(it.key, lane), { settings, batches, windowStartMs, nowMs })
     }
-    await it.reading.read()
+    it.reading.read()
     seeWhetherClosed(it)
     seeWhetherThrough(it)
   }
@@ -294,20 +294,16 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
     }
   }
 
-  /** A closed shard that is read to its end is told of once it is stored. */
+  /** A closed shard that is read to its end is left when its windows are, too. */
   const seeWhetherThrough = (it: HeldShard): void => {
-    if (held.get(it.key) !== it || !it.reading.isThrough) return
+    if (held.get(it.key) !== it || !it.reading.isAllIn) return
     const states = lanesOf(it).map((instance) => readers.snapshot(instance))
     const inWindow = lanesOf(it).filter((_, lane) =>
       states[lane]?.matches({ reading: 'betweenBatches' }),
     )
     for (const instance of inWindow) readers.send(instance, { type: 'shardOver' })
     if (inWindow.length > 0 || !states.every((one) => one?.matches({ reading: 'idle' }))) return
-    void it.reading.end().then((outcome) => {
-      if (outcome === 'stored') sayEnded(it)
-      // It could not be stored now. One that is somebody else's is not held any more.
-      else clock.setTimer(() => seeWhetherThrough(it), END_AGAIN_MS)
-    })
+    it.reading.through()
   }
 
   const sayEnded = ({ work }: HeldShard): void =>
@@ -374,6 +370,8 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
 
   return {
     host: readers,
+    sources: readings.sources,
+    ends: readings.ends,
     holdings: holdings.host,
     async join() {
       const watching = { reconcileEveryMs: binding.reconcileMs, clock, log }

@@ -1,16 +1,27 @@
 /**
- * One shard that is read here for one mapping: its two sources, what of it is in hand, and its checkpoint.
+ * The shards that are read here for a mapping: what of each is in hand, and its checkpoint.
  *
- * It brings records to the lanes and knows how far they have come; what is done with them is the business of their machines
- * (`shard-reader.ts`).
+ *     two sources (shard-source) ──records──▶ lanes (shard-lanes) ──▶ their machines (shard-reader)
+ *                                                └─ how far ─▶ checkpoint, and its end (shard-end)
+ *
+ * A reading brings records to the lanes and knows how far they have come; what is done with them is the business of others.
  */
 import type { Bus, Clock, Log } from '../bus/bus.ts'
 import { takeOverCheckpoint } from '../bus/checkpoint-writer.ts'
 import type { Checkpoint, LaneProgress } from '../bus/checkpoints.ts'
 import type { ShardAddress, StoredRecord } from '../bus/shard-record.ts'
-import { lastSequenceOfShard, openShardSource } from '../bus/shard-source.ts'
+import { lastSequenceOfShard } from '../bus/shard-source.ts'
 import type { ShardWork } from '../machines/mapping.ts'
+import { type End, openShardEnds, type ShardEnds } from './shard-end.ts'
 import { fnv1a, openShardLanes, type ShardLanes } from './shard-lanes.ts'
+import { openShardSources, type ShardSources, type Source } from './shard-source.ts'
+
+export type ShardReadings = {
+  sources: ShardSources['host']
+  ends: ShardEnds['host']
+  /** Takes its checkpoint over. `fenced`: somebody with a later epoch has. Throws BusError BUS_STORE_UNAVAILABLE. */
+  open(which: ReadingBinding): Promise<ShardReading | 'fenced'>
+}
 
 export type ShardReading = {
   readonly work: ShardWork
@@ -24,7 +35,7 @@ export type ShardReading = {
   /** Where it stood when it was taken over, as far as it has come, where it will have caught up. */
   readonly progress: { from: number; at: number; to: number | undefined }
   /** Opens the sources. */
-  read(): Promise<void>
+  read(): void
   /** Nothing more comes in. */
   pause(): void
   /** There is more room, and more is done. */
@@ -33,17 +44,14 @@ export type ShardReading = {
   remember(): void
   /** The shard is closed: nothing more will be stored in it. */
   closed(): void
-  /** Everything that ever was in it has come in and left. */
-  readonly isThrough: boolean
-  /** Stores that it is through. */
-  end(): Promise<'stored' | 'fenced'>
+  /** It is closed, everything that ever was in it has come in, and no lane holds any of it. */
+  readonly isAllIn: boolean
+  /** No lane works on any of it. It is stored that it is through, and then `ended` is told. */
+  through(): void
   close(): Promise<void>
 }
 
 export type ReadingBinding = {
-  bus: Bus
-  clock: Clock
-  log: Log
   key: string
   epoch: number
   work: ShardWork
@@ -59,6 +67,8 @@ export type ReadingBinding = {
   cameIn(): void
   /** Nothing is to be expected, or no longer what was. */
   settled(): void
+  /** It is through, and stored to be. */
+  ended(): void
   lost(): void
 }
 
@@ -66,23 +76,35 @@ export type ReadingBinding = {
 const BATCHES_READY = 4
 /** For tiny batches: a record that is there when it is wanted saves a round trip. */
 const LEAST_READY = 16
-const REOPEN_MS = 200
 /** From so many records on, somebody may want to see how far it is. */
 const LONG_READ = 1_000
 /** How far back a checkpoint may be while nothing but records that are passed over come in. */
 const PASSED_OVER_MS = 1_000
 
-export async function openShardReading(binding: ReadingBinding): Promise<ShardReading | 'fenced'> {
-  const { bus, clock, log, key, work } = binding
+export function openShardReadings(binding: { bus: Bus; clock: Clock; log: Log }): ShardReadings {
+  const sources = openShardSources(binding)
+  const ends = openShardEnds(binding)
+  return {
+    sources: sources.host,
+    ends: ends.host,
+    open: (which) => openShardReading({ ...binding, ...which, sources, ends }),
+  }
+}
+
+async function openShardReading(
+  binding: ReadingBinding & { bus: Bus; clock: Clock; sources: ShardSources; ends: ShardEnds },
+): Promise<ShardReading | 'fenced'> {
+  const { bus, clock, key, work } = binding
   const address: ShardAddress = work
   const startAfter = 'after' in work.start ? work.start.after : 0
   const first = { done: startAfter, lanes: [] }
   const writer = await takeOverCheckpoint(bus, clock, key, binding.epoch, first, {
-    state: () => state(),
+    state: () => stateOf(lanes, binding.leftIn, former, hasEnded || end?.isPast === true),
     lost: binding.lost,
   })
   if (writer === 'fenced') return 'fenced'
   const begunAt = writer.begunAt ?? { epoch: 0, ...first }
+  const { hasEnded = false } = begunAt
   const { left, former } = cutInto(binding.lanes, begunAt)
   const lanes = openShardLanes({
     done: left.map(({ done }) => done),
@@ -92,38 +114,22 @@ export async function openShardReading(binding: ReadingBinding): Promise<ShardRe
     passes: binding.passes,
     wanted: () => Math.max(LEAST_READY, BATCHES_READY * binding.batchSize()),
   })
-  let main: Source | undefined
-  let behind: Source | undefined
-  let beginnings = 0
-  let isOpen = true
-  let isPaused = false
-  let hasEnded = begunAt.hasEnded === true
-  let isEndStored = hasEnded
+  let sources: { main: Source; behind: Source } | undefined
+  let end: End | undefined
   let pending = 0
   let goal: number | undefined
-  /** The last sequence that it will ever have; known when it is closed. */
-  let end: number | undefined
-  /** A source that was opened after that had nothing more to bring. */
-  let isExhausted = false
   const fresh = new Set<number>()
   let isTelling = false
   let passingOver: unknown
 
-  const state = (): Omit<Checkpoint, 'epoch'> => stateOf(lanes, binding.leftIn, former, hasEnded)
-
   const tell = (): void => {
     isTelling = false
-    if (!isOpen) return
+    if (sources === undefined) return
     const some = [...fresh]
     fresh.clear()
     for (const lane of some) binding.arrived(lane)
     binding.cameIn()
-    if (behind !== undefined && lanes.behind.isOver) {
-      behind.stop()
-      behind = undefined
-      // Nobody may be left whose end would ask for more.
-      main?.more()
-    }
+    if (lanes.behind.isOver) level(sources)
     if (pending === 0) binding.settled()
   }
   /** Once for all that comes in together. */
@@ -137,88 +143,71 @@ export async function openShardReading(binding: ReadingBinding): Promise<ShardRe
     else {
       passingOver ??= clock.setTimer(() => {
         passingOver = undefined
-        if (isOpen) writer.changed()
+        writer.changed()
       }, PASSED_OVER_MS)
     }
     tellSoon()
   }
-
-  const openMain = async (): Promise<Source | undefined> => {
-    const isAtTime = 'atMs' in work.start && lanes.main.cursor === 0
-    const from = isAtTime ? work.start : { after: lanes.main.cursor }
-    const isLast = end !== undefined
-    const source = await open(from, lanes.main, (left) => {
-      pending = left
-    })
-    if (isLast && source?.pending === 0) isExhausted = true
-    return source
+  const level = ({ main, behind }: { main: Source; behind: Source }): void => {
+    if (behind.isIdle) return
+    behind.sate()
+    // Nobody may be left whose end would ask for more.
+    main.more()
   }
-  const open = async (
-    from: { after: number } | { atMs: number },
-    side: { take(record: StoredRecord): number | undefined; room(): number },
-    note: (pending: number) => void,
-    isWanted: () => boolean = () => isOpen,
-  ): Promise<Source | undefined> => {
-    const again = () => (side === lanes.main ? reopenMain() : reopenBehind())
-    try {
-      const source = await openShardSource(bus, clock, address, from, {
-        record: (record, left) => {
-          if (!isWanted()) return
-          note(left)
-          took(side.take(record))
-        },
-        room: () => (isPaused || !isWanted() ? 0 : side.room()),
-        broken: (why) => {
-          log.debug({ key, why }, 'a shard is read anew')
-          if (isWanted()) again()
-        },
-      })
-      note(source.pending)
-      return source
-    } catch (error) {
-      if (!isOpen) return undefined
-      log.warn({ code: 'SHARD_NOT_READ', key, err: error }, 'a shard cannot be read; again soon')
-      again()
-      return undefined
-    }
-  }
-
-  const later = (work: () => void): void => {
-    clock.setTimer(() => {
-      if (isOpen && !isPaused) work()
-    }, REOPEN_MS)
-  }
-  const settle = (source: Source | undefined, keep: (source: Source) => void): void => {
-    if (source === undefined) return
-    if (!isOpen) {
-      source.stop()
-      return
-    }
-    keep(source)
-    source.more()
+  const seeWhetherSettled = (): void => {
     if (pending === 0) binding.settled()
   }
-  const reopenMain = (): void => {
-    main = undefined
-    later(() => void openMain().then((source) => settle(source, (it) => (main = it))))
-  }
-  const reopenBehind = (): void => {
-    behind = undefined
-    later(() => openBehind(lanes.behind.cursor))
-  }
-  const openBehind = (after: number): void => {
-    behind?.stop()
-    behind = undefined
-    // Begun anew meanwhile, from elsewhere: what this one brings is not what is missing.
-    const mine = ++beginnings
-    const isWanted = () => isOpen && mine === beginnings
-    void open({ after }, lanes.behind, () => {}, isWanted).then((source) => {
-      if (isWanted()) settle(source, (it) => (behind = it))
-      else source?.stop()
-    })
+  const lookAhead = async (): Promise<void> => {
+    goal = await lastSequenceOfShard(bus, address).catch(() => undefined)
   }
 
-  const reading: ShardReading = {
+  const openMain = (): Source =>
+    binding.sources.add(`${key}.main`, {
+      address,
+      from: () =>
+        'atMs' in work.start && lanes.main.cursor === 0 ? work.start : { after: lanes.main.cursor },
+      record(record, waiting) {
+        pending = waiting
+        took(lanes.main.take(record))
+      },
+      room: lanes.main.room,
+      opened(waiting, opening) {
+        pending = waiting
+        if (opening === 1 && waiting >= LONG_READ) void lookAhead()
+        if (waiting === 0) end?.foundEmpty(opening)
+      },
+      asked: seeWhetherSettled,
+    })
+  const openBehind = (): Source =>
+    binding.sources.add(`${key}.behind`, {
+      address,
+      from: () => ({ after: lanes.behind.cursor }),
+      record: (record) => took(lanes.behind.take(record)),
+      room: lanes.behind.room,
+      opened: () => {},
+      asked: seeWhetherSettled,
+    })
+  const openEnd = (main: Source): End =>
+    binding.ends.add(key, {
+      address,
+      hasEnded,
+      cursor: () => lanes.main.cursor,
+      opening: () => main.opening,
+      readAnew: main.want,
+      look: binding.settled,
+      async store() {
+        writer.changed()
+        return await writer.stored()
+      },
+      tell: binding.ended,
+    })
+
+  const pause = (): void => {
+    sources?.main.stop()
+    sources?.behind.stop()
+    sources = undefined
+  }
+  return {
     work,
     lanes,
     left,
@@ -226,74 +215,40 @@ export async function openShardReading(binding: ReadingBinding): Promise<ShardRe
       return pending
     },
     get isCaughtUp() {
-      return bus.up && main !== undefined && pending === 0 && lanes.behind.isOver
+      return bus.up && sources?.main.isFlowing === true && pending === 0 && lanes.behind.isOver
     },
     get progress() {
       return { from: begunAt.done, at: lanes.main.cursor, to: goal }
     },
-    async read() {
-      main = await openMain()
-      const isLong = pending >= LONG_READ
-      if (main !== undefined) settle(main, () => {})
-      if (isLong) goal = await lastSequenceOfShard(bus, address).catch(() => undefined)
+    read() {
+      sources = { main: openMain(), behind: openBehind() }
+      end = openEnd(sources.main)
+      sources.main.want()
     },
-    pause() {
-      isPaused = true
-    },
+    pause,
     advanced() {
       writer.changed()
-      if (isPaused) return
-      main?.more()
-      if (lanes.behind.isOver) {
-        behind?.stop()
-        behind = undefined
-        return
-      }
-      const after = lanes.behind.begin()
-      if (after !== undefined) openBehind(after)
-      else behind?.more()
+      if (sources === undefined) return
+      const { main, behind } = sources
+      main.more()
+      if (lanes.behind.isOver) level(sources)
+      else if (lanes.behind.begin() !== undefined) behind.want()
+      else behind.more()
     },
     remember: () => writer.changed(),
-    closed() {
-      if (end !== undefined) return
-      void lastSequenceOfShard(bus, address)
-        .then((last) => {
-          end = last
-          // What "from a time on" skipped is not waited for.
-          if (isOpen && lanes.main.cursor < last && main !== undefined) {
-            main.stop()
-            reopenMain()
-          }
-          if (isOpen) binding.settled()
-        })
-        .catch(() => later(reading.closed))
+    closed: () => end?.close(),
+    get isAllIn() {
+      return end?.isNear === true && lanes.behind.isOver && fresh.size === 0 && isEmpty(lanes)
     },
-    get isThrough() {
-      if (hasEnded) return true
-      const isAllIn = end !== undefined && (isExhausted || lanes.main.cursor >= end)
-      return isAllIn && lanes.behind.isOver && fresh.size === 0 && isEmpty(lanes)
-    },
-    async end() {
-      if (!isEndStored) {
-        hasEnded = true
-        writer.changed()
-      }
-      const outcome = await writer.stored()
-      isEndStored ||= outcome === 'stored'
-      return outcome
-    },
+    through: () => end?.through(),
     async close() {
-      isOpen = false
-      main?.stop()
-      behind?.stop()
+      pause()
       clock.clearTimer(passingOver)
       await writer.stored()
+      end?.forget()
     },
   }
-  return reading
 }
-
-type Source = Awaited<ReturnType<typeof openShardSource>>
 
 const laneIn = ({ partitionKey }: StoredRecord, { length }: readonly number[]): number =>
   length === 1 ? 0 : fnv1a(partitionKey) % length

@@ -148,6 +148,8 @@ export async function startPoller(process: Process): Promise<Role> {
       anyHost(events.host),
       anyHost(events.flows),
       anyHost(shards.holdings),
+      anyHost(shards.sources),
+      anyHost(shards.ends),
       anyHost(shards.host),
     ],
     status: () => ({

@@ -19,7 +19,9 @@ import { queueMachine } from '../../machines/queue.ts'
 import { reservationsMachine } from '../../machines/reservations.ts'
 import { sandboxMachine } from '../../machines/sandbox.ts'
 import { shardMachine } from '../../machines/shard.ts'
+import { shardEndMachine } from '../../machines/shard-end.ts'
 import { shardReaderMachine } from '../../machines/shard-reader.ts'
+import { shardSourceMachine } from '../../machines/shard-source.ts'
 import { streamMachine } from '../../machines/stream.ts'
 import { workerMachine } from '../../machines/worker.ts'
 
@@ -119,6 +121,9 @@ const fields: Record<string, fc.Arbitrary<unknown>> = {
   to: fc.nat(4),
   hasMore: fc.boolean(),
   isFull: fc.boolean(),
+  opening: fc.integer({ min: 1, max: 3 }),
+  last: fc.nat(9),
+  isHere: fc.boolean(),
 }
 
 /** Any of a machine's events, with all fields that any of ours has: a machine takes those that it knows. */
@@ -276,6 +281,8 @@ const inputs: [HostedMachine, unknown][] = [
       nowMs: 0,
     },
   ],
+  [shardEndMachine, { hasEnded: false }],
+  [shardSourceMachine, undefined],
   [workerMachine, { memoryMb: 512, startsAtOnce: 2 }],
 ]
 

@@ -115,7 +115,7 @@ test('every code that is logged about events', () => {
 test('every code that is logged about records that are read', () => {
   const files = [
     'actors/shard-reader.ts',
-    'actors/shard-reading.ts',
+    'actors/shard-source.ts',
     'actors/kinesis.ts',
     'actors/kinesis-put.ts',
     'actors/kinesis-door.ts',
