@@ -8,6 +8,7 @@ import { openCode } from '../bus/code.ts'
 import { ensureLogs, openLogWriter } from '../bus/logs.ts'
 import { DataDirTaken, lockDataDir } from '../bus/server-lock.ts'
 import { registerWorker } from '../bus/workers.ts'
+import { collectYoungFirst } from '../edges/heap.ts'
 import { startMemoryWatch } from '../edges/memory-watch.ts'
 import { findNode } from '../edges/node-binary.ts'
 import { openPackageCache } from '../edges/package-cache.ts'
@@ -26,6 +27,7 @@ export async function startWorker({
   presence,
   newId,
 }: Process): Promise<Role> {
+  collectYoungFirst()
   const node24 = findNode(24)
   if (node24 === undefined) {
     throw new Error(
