@@ -9,12 +9,8 @@ import type { StoredRecord } from '../bus/shard-record.ts'
 import { type EventWindow, kinesisEvent } from '../edges/aws/kinesis-event.ts'
 import { stableUuid } from '../edges/stable-uuid.ts'
 import type { FunctionRecord } from '../machines/function.ts'
-import {
-  type Batch,
-  type BatchOutcome,
-  type ReaderEvent,
-  windowStart,
-} from '../machines/shard-reader.ts'
+import type { Batch } from '../machines/lane-batches.ts'
+import { type BatchOutcome, type ReaderEvent, windowStart } from '../machines/shard-reader.ts'
 import type { Attempted, Attempts } from './attempt.ts'
 import { type HeldShard, instanceOf, type LaneInHand, laneOf } from './held-shard.ts'
 import { type BatchRecord, cutBatch, eventRecord, judge, lastExpired } from './shard-batch.ts'

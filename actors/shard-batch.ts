@@ -17,7 +17,8 @@ import {
   recordJsonBytes,
 } from '../edges/aws/kinesis-event.ts'
 import { sequenceNumber } from '../edges/aws/sequence-number.ts'
-import { type Batch, type BatchOutcome, windowStart } from '../machines/shard-reader.ts'
+import type { Batch } from '../machines/lane-batches.ts'
+import { type BatchOutcome, windowStart } from '../machines/shard-reader.ts'
 import type { Attempted } from './attempt.ts'
 
 /** A record as the function sees it, and where it stands. */

@@ -294,7 +294,7 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
     }
   }
 
-  /** A closed shard that is read to its end is left when its windows are, too. */
+  /** A closed shard is through when no lane has anything of it in hand, and no window is open. */
   const seeWhetherThrough = (it: HeldShard): void => {
     if (held.get(it.key) !== it || !it.reading.isAllIn) return
     const states = lanesOf(it).map((instance) => readers.snapshot(instance))

@@ -130,7 +130,7 @@ async function openShardReading(
     for (const lane of some) binding.arrived(lane)
     binding.cameIn()
     if (lanes.behind.isOver) level(sources)
-    if (pending === 0) binding.settled()
+    seeWhetherSettled()
   }
   /** Once for all that comes in together. */
   const tellSoon = (): void => {

@@ -16,6 +16,16 @@
  */
 import { assign, setup } from 'xstate'
 import { effect, withEffects } from './effect.ts'
+import {
+  type Batch,
+  type CutBatch,
+  cutOff,
+  halve,
+  type LaneBatches,
+  noneInHand,
+  putBack,
+  take,
+} from './lane-batches.ts'
 
 /** As in MappingSettings. Milliseconds; −1: no limit. */
 export type ReaderSettings = {
@@ -30,9 +40,6 @@ export type ReaderSettings = {
   longestBackOffMs: number
 }
 
-/** A batch that has been tried, or is cut already: it ends with the record of sequence `to`. */
-export type CutBatch = { to: number; attempts: number }
-
 export type ReaderInput = {
   settings: ReaderSettings
   /** Left by the reader before, in order. */
@@ -41,12 +48,6 @@ export type ReaderInput = {
   windowStartMs: number | undefined
   nowMs: number
 }
-
-/**
- * `from`, `to`: sequences of its first and last record; `middle`: of the last one of its first half; `firstMs`: when the
- * first arrived.
- */
-export type Batch = { from: number; middle: number; to: number; records: number; firstMs: number }
 
 /**
  * `rejected`: the function gave the whole batch back, or a part of it, by `batchItemFailures`; `unsendable`: it is larger
@@ -86,18 +87,13 @@ export type ReaderEvent =
 
 type Telling = { condition: GivenUp; to: number; invocations: number }
 
-type Context = ReaderInput & {
-  /** In hand. */
-  batch: Batch | undefined
-  /** Of what is in hand, those that the function failed. */
-  attempts: number
-  /** In a row, without an attempt being spent. */
-  putOff: number
-  hasMore: boolean
-  isFull: boolean
-  isWindowEarly: boolean
-  telling: Telling | undefined
-}
+type Context = ReaderInput &
+  LaneBatches & {
+    hasMore: boolean
+    isFull: boolean
+    isWindowEarly: boolean
+    telling: Telling | undefined
+  }
 
 const effects = {
   /**
@@ -131,17 +127,11 @@ const WINDOW_GRACE_MS = 1_000
 const SLOW_MS = 500
 
 /** What the next reader should begin with. */
-export const leftBy = ({
-  batch,
-  attempts,
-  batches,
-  windowStartMs,
-}: Pick<Context, 'batch' | 'attempts' | 'batches' | 'windowStartMs'>): {
-  batches: CutBatch[]
-  windowStartMs: number | undefined
-} => ({
-  batches: batch === undefined ? [...batches] : [{ to: batch.to, attempts }, ...batches],
-  windowStartMs,
+export const leftBy = (
+  context: Pick<Context, 'batch' | 'attempts' | 'batches' | 'windowStartMs'>,
+): { batches: CutBatch[]; windowStartMs: number | undefined } => ({
+  batches: putBack(context),
+  windowStartMs: context.windowStartMs,
 })
 
 const inWindows = ({ settings }: Context): boolean => settings.tumblingWindowMs > 0
@@ -183,18 +173,11 @@ const base = setup({
     takeBatch: assign(({ context, event }) => {
       if (event.type !== 'formed') return {}
       const { batch, hasMore, isFull, nowMs } = event
-      const [cut, ...behind] = context.batches
-      const isWhole = cut === undefined || batch.to >= cut.to
-      // What was cut may not be there any more.
-      const isSame = cut !== undefined && isWhole && batch.from <= cut.to
       return {
-        batch,
+        ...take(context.batches, batch),
         hasMore,
         isFull,
         nowMs,
-        attempts: isSame ? cut.attempts : 0,
-        // It may turn out shorter than it was cut; then the rest is one of its own.
-        batches: isWhole ? behind : [{ to: (cut as CutBatch).to, attempts: 0 }, ...behind],
         windowStartMs: inWindows(context) ? windowOf(batch, context.settings) : undefined,
       }
     }),
@@ -209,28 +192,13 @@ const base = setup({
       nowMs: event.type === 'attempted' ? event.nowMs : context.nowMs,
     })),
     /** To be formed again as it was. */
-    putBack: assign(({ context }) => ({ ...leftBy(context), batch: undefined })),
-    halve: assign(({ context: { batch, batches } }) =>
-      batch === undefined
+    putBack: assign(({ context }) => ({ batches: putBack(context), batch: undefined })),
+    halve: assign(({ context }) => halve(context)),
+    cutOffDone: assign(({ context, event }) =>
+      event.type !== 'attempted' || event.outcome.kind !== 'partly'
         ? {}
-        : {
-            batches: [{ to: batch.middle, attempts: 0 }, { to: batch.to, attempts: 0 }, ...batches],
-            batch: undefined,
-            attempts: 0,
-            putOff: 0,
-          },
-    ),
-    cutOffDone: assign(({ context: { batch, batches }, event }) =>
-      batch === undefined || event.type !== 'attempted'
-        ? {}
-        : {
-            batches: [{ to: batch.to, attempts: 0 }, ...batches],
-            batch: undefined,
-            // It did fail: what is left is not tried again at once.
-            attempts: 1,
-            putOff: 0,
-            nowMs: event.nowMs,
-          },
+        : // It did fail: what is left is not tried again at once.
+          { ...cutOff(context, event.outcome.to), attempts: 1, nowMs: event.nowMs },
     ),
     noteExhausted: assign(({ context }) => ({
       telling: {
@@ -252,18 +220,16 @@ const base = setup({
         : {},
     ),
     /** What was not given up is a batch of its own. */
-    cutOffTold: assign(({ context: { batch, batches, telling, hasMore } }) => {
-      const isLeft = batch !== undefined && telling !== undefined && telling.to < batch.to
+    cutOffTold: assign(({ context }) => {
+      const { batches, telling, hasMore } = context
+      const left = cutOff(context, telling?.to ?? Number.POSITIVE_INFINITY)
       return {
-        batches: isLeft ? [{ to: batch.to, attempts: 0 }, ...batches] : batches,
-        hasMore: hasMore || isLeft,
-        batch: undefined,
+        ...left,
+        hasMore: hasMore || left.batches.length > batches.length,
         telling: undefined,
-        attempts: 0,
-        putOff: 0,
       }
     }),
-    dropBatch: assign({ batch: undefined, attempts: 0, putOff: 0 }),
+    dropBatch: assign(noneInHand),
     noteNow: assign(({ event }) => (event.type === 'early' ? { nowMs: event.nowMs } : {})),
     endWindowEarly: assign({ isWindowEarly: true }),
     dropWindow: assign({

@@ -28,6 +28,7 @@ const nounsOf = (folder: string) =>
 const notMachines = [
   'effect',
   'hash-audit',
+  'lane-batches',
   'lease-plan',
   'mapping-shards',
   'pool-audit',

@@ -443,7 +443,7 @@ export function sendRaw(
   })
 }
 
-/** Kinesis answers more than 15 MiB with 413 and nothing, whatever is asked. Source: kinesalite, test/connection.js. */
+/** More than the door reads: 413 and nothing more, whatever is asked, as Kinesis does it. Source: kinesalite, test/connection.js. */
 const isTooMuchForKinesis = (bytes: Uint8Array) =>
   bytes.length > 15 * 1_024 * 1_024 && Buffer.from(bytes.buffer).includes('Kinesis_20131202')
 
