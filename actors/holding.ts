@@ -176,19 +176,23 @@ export function openHoldings<Opened extends Reader>(
       drainForMs: binding.drainForMs,
     })
 
-  /** Told by a timer that comes late, before anything that has come in meanwhile is heard. */
-  const wakeEveryMs = binding.silenceMs / 3
+  /**
+   * Told by a timer that comes late, most often before anything that has come in meanwhile is heard. A process that was stopped
+   * while it read from its socket goes on reading, so whoever is to begin something asks as well: see `isHeld`.
+   */
   let wokenAtMs = clock.monotonicMs()
   let waking: unknown
-  const wake = (): void => {
+  const seeWhetherOverslept = (): void => {
     const nowMs = clock.monotonicMs()
-    if (nowMs - wokenAtMs > binding.silenceMs) {
-      const ms = Math.round(nowMs - wokenAtMs)
-      log.warn({ code: 'POLLER_OVERSLEPT', ms, prefix }, 'what is read here is given back')
-      for (const key of [...holdings.instances()]) holdings.send(key, { type: 'overslept' })
-    }
+    const ms = Math.round(nowMs - wokenAtMs)
     wokenAtMs = nowMs
-    waking = clock.setTimer(wake, wakeEveryMs)
+    if (ms <= binding.silenceMs) return
+    log.warn({ code: 'POLLER_OVERSLEPT', ms, prefix }, 'what is read here is given back')
+    for (const key of [...holdings.instances()]) holdings.send(key, { type: 'overslept' })
+  }
+  const wake = (): void => {
+    seeWhetherOverslept()
+    waking = clock.setTimer(wake, binding.silenceMs / 3)
   }
 
   const heard = (leaseKey: string, epoch: number | undefined): void => {
@@ -227,6 +231,7 @@ export function openHoldings<Opened extends Reader>(
     opened: () => open.values(),
     isDraining: (key) => holdings.snapshot(key)?.matches('draining') === true,
     isHeld(key) {
+      seeWhetherOverslept()
       const lease = leaseOf(key)
       if (lease === undefined) return false
       if (clock.nowMs() < lease.heldUntil) return true

@@ -54,7 +54,9 @@ export function openLanes({ bus, mostPackets, take, ...binding }: LanesBinding):
         ...partsOfLane(lane),
         epoch,
         mostPackets,
-        take: (ref, functionName, event) => take(lane, ref, functionName, event),
+        take(ref, functionName, event) {
+          if (lanes.isHeld(lane)) take(lane, ref, functionName, event)
+        },
         lost,
         clock,
         log,

@@ -133,6 +133,7 @@ export function openShardAttempts(binding: ShardAttemptsBinding): ShardAttempts 
     records: readonly BatchRecord[],
     window: EventWindow | undefined,
   ): void => {
+    if (!binding.isHeld(it)) return
     const { functionName, qualifier } = it.mapping
     const inHand = laneOf(it, lane)
     const { requestId } = inHand

@@ -156,6 +156,17 @@ test('a reader that has found itself fenced is closed, and its lease given back;
   expect(a.holdings.get(key)).toBeDefined()
 })
 
+test('a poller that was stopped holds nothing when it wakes, also before its timer has come', async () => {
+  const a = await startPoller('a')
+  await assign('a')
+  await until(() => a.heard.includes('read'))
+  expect(a.holdings.isHeld(key)).toBe(true)
+  // Nothing else runs in this process meanwhile, as when it is stopped.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 700)
+  expect(a.holdings.isHeld(key)).toBe(false)
+  expect(a.heard).toEqual(['open', 'read', 'left', 'close'])
+})
+
 test('what is withdrawn while it is being opened is closed when it is open', async () => {
   let goOn = () => {}
   const a = await startPoller('a', { open: () => new Promise((resolve) => (goOn = resolve)) })
