@@ -57,6 +57,8 @@ const store = (queue: QueueRecord, text: string, options = {}) =>
   )
 const take = (queue: QueueRecord, more: { most?: number; waitMs?: number } = {}) =>
   receive(bus, queues, queue, { most: 10, waitMs: 0, ...more })
+/** The server tells a consumer of a message a moment after it has told the sender that it is stored. */
+const soon = { waitMs: 2_000 }
 const textsOf = (received: Awaited<ReturnType<typeof take>>) =>
   received.map(({ message }) => Buffer.from(message.body).toString()).sort()
 
@@ -226,25 +228,28 @@ describe('a delivery from outside', () => {
     for (let time = 0; time < 3; time++) {
       expect(await deliver(more)).toEqual({ messageId: expect.any(String) })
     }
-    const received = await take(queue)
+    const received = await take(queue, soon)
     expect(textsOf(received)).toEqual(['dead'])
     expect(received[0]?.message).toMatchObject({
       attributes: more.messageAttributes,
       traceHeader: 'Root=1',
     })
     await deliver({ deduplicationId: 'd2' })
-    expect(await take(queue)).toHaveLength(1)
+    expect(await take(queue, soon)).toHaveLength(1)
   })
 
   test('is stored once in each queue, and into one that was made again', async () => {
     const [one, other] = [await make('q'), await make('p')]
     await deliver()
     await deliver({ queueName: 'p' })
-    expect([await take(one), await take(other)].map(textsOf)).toEqual([['dead'], ['dead']])
+    expect([await take(one, soon), await take(other, soon)].map(textsOf)).toEqual([
+      ['dead'],
+      ['dead'],
+    ])
     await queues.remove('q')
     const again = await make('q')
     await deliver()
-    expect(textsOf(await take(again))).toEqual(['dead'])
+    expect(textsOf(await take(again, soon))).toEqual(['dead'])
   })
 
   test('waits as long as its queue delays messages, once', async () => {
