@@ -26,12 +26,14 @@ const world = async (handle: Handler = () => null): Promise<ShardWorld> => {
   worlds.push(made)
   return made
 }
+/** For a test that says what is in a batch: without a window it is what has come so far, be it one record. */
+const batchingWindowMs = 200
 const flat = ({ calls }: ShardWorld) => calls.flat()
 
 test('records that were there, and those that come, are handed over in order', async () => {
   const it = await world()
   await it.put('a', 'b', 'c')
-  await it.begin()
+  await it.begin({ batchingWindowMs })
   await until(() => flat(it).length === 3)
   await it.put('d')
   await until(() => flat(it).length === 4)
@@ -44,7 +46,7 @@ test('records that were there, and those that come, are handed over in order', a
 test('a batch has BatchSize records at most', async () => {
   const it = await world()
   await it.putMany(Array.from({ length: 25 }, (_, index) => ['k', `${index}`]))
-  await it.begin({ batchSize: 10 })
+  await it.begin({ batchSize: 10, batchingWindowMs })
   await until(() => flat(it).length === 25)
   expect(it.calls.map(({ length }) => length)).toEqual([10, 10, 5])
 })
@@ -141,7 +143,7 @@ test('without a limit a batch comes again as it was, under the same request id',
     if (failures-- > 0) throw new Error('not yet')
   })
   await it.put('a', 'b')
-  await it.begin()
+  await it.begin({ batchingWindowMs })
   await until(() => it.calls.length === 5)
   await it.put('c')
   await until(() => it.calls.length === 6)
@@ -170,6 +172,7 @@ test('what follows the lowest item that failed comes again, with all its attempt
   await it.put('1', '2', '3', '4', '5', '6')
   await it.begin({
     batchSize: 3,
+    batchingWindowMs,
     maximumRetryAttempts: 3,
     reportsItemFailures: true,
     onFailure: 'arn:aws:sqs:us-east-1:000000000000:dead',
@@ -197,6 +200,7 @@ test('records that are too old are cut off and told of; those behind them are ha
   )
   await it.put('new')
   await it.begin({
+    batchingWindowMs,
     maximumRecordAgeMs: 60_000,
     onFailure: 'arn:aws:sqs:us-east-1:000000000000:dead',
   })
@@ -300,7 +304,7 @@ test('a tumbling window hands its state on, and is closed with a last invocation
     startMs + 1_000,
   )
   await it.putMany([['k', 'd']], startMs + 11_000)
-  await it.begin({ batchSize: 2, tumblingWindowMs: 10_000 })
+  await it.begin({ batchSize: 2, batchingWindowMs, tumblingWindowMs: 10_000 })
   await until(() => events.length === 5)
   expect(events).toEqual([
     { texts: ['a', 'b'], state: {}, isFinal: false },

@@ -82,7 +82,10 @@ test('a shard that is stuck can be disabled, and goes on with what it was stuck 
   await it.createStream('stuck')
   const its = await it.record('stuck', 'throw new Error("no")')
   for (const data of ['1', '2', '3']) await it.put('stuck', data)
-  const uuid = await it.map('stuck', 'stuck', { BatchSize: 2 })
+  const uuid = await it.map('stuck', 'stuck', {
+    BatchSize: 2,
+    MaximumBatchingWindowInSeconds: 1,
+  })
   await its.until((batches) => batches.length >= 2)
   await change(uuid, { Enabled: false })
   await it.stateIs(uuid, 'Disabled')
@@ -120,10 +123,11 @@ test('being throttled spends none of the attempts', async () => {
   )
   for (const data of ['1', '2']) await it.put('throttled', data)
   await it.map('throttled', 'throttled', {
+    MaximumBatchingWindowInSeconds: 1,
     MaximumRetryAttempts: 0,
     DestinationConfig: { OnFailure: { Destination: queueArn('throttled-failed') } },
   })
-  await wait(1_000)
+  await wait(2_000)
   expect(its.batches()).toEqual([])
   await it.lambda.send(new DeleteFunctionConcurrencyCommand({ FunctionName }))
   await its.until((batches) => batches.flat().length === 2)

@@ -249,6 +249,7 @@ test('ReportBatchItemFailures: the recorded run, and the record of it (§5.5, §
   for (const data of ['1', '2', '3', '4', '5', '6']) puts.push(await it.put('items', data))
   await it.map('items', 'items', {
     BatchSize: 3,
+    MaximumBatchingWindowInSeconds: 1,
     MaximumRetryAttempts: 3,
     FunctionResponseTypes: ['ReportBatchItemFailures'],
     DestinationConfig: { OnFailure: { Destination: queueArn('items-failed') } },
