@@ -5,6 +5,7 @@
  * What a process says is given to the machine as an event with the number of its run; bytes (payloads, output) stay in
  * the table here and pass by the machine.
  */
+import type { Answers } from '../bus/answers.ts'
 import type { Bus, Clock, Log, Msg } from '../bus/bus.ts'
 import { hexOf } from '../bus/code.ts'
 import { FleetingMap } from '../bus/fleeting-map.ts'
@@ -63,6 +64,7 @@ export type Sandboxes = {
 
 export type SandboxesBinding = {
   bus: Bus
+  answers: Pick<Answers, 'give'>
   workerId: string
   partitions: number
   clock: Clock
@@ -104,15 +106,13 @@ type Sandbox = Told & {
 
 const VERSION = '$LATEST'
 const MIB = 1_048_576
-/** After a break the front end may dial a moment later than we do: its inbox has to be there again. */
-const CALLER_BACK_MS = 400
 /** A SIGKILLed process is gone in a few ms; one in an uninterruptible wait may never be. */
 const EXIT_TIMEOUT_MS = 2_000
 /** As long as a front end holds on to one for its next request (config.ts, lingerMs): sooner, it would be missed. */
 const UNUSED_AFTER_MS = 1_000
 
 export function openSandboxes(binding: SandboxesBinding): Sandboxes {
-  const { bus, workerId, partitions, clock, log, logs, packages, memory } = binding
+  const { bus, answers, workerId, partitions, clock, log, logs, packages, memory } = binding
   const table = new Map<string, Sandbox>()
   /** By request id. */
   const offers = new FleetingMap<Offer>()
@@ -147,18 +147,8 @@ export function openSandboxes(binding: SandboxesBinding): Sandboxes {
     })
   }
 
-  /** While the link is down an answer waits for it; nats.js would drop it, and the caller would wait for nothing. */
-  const respond = (message: Msg, payload: Uint8Array | undefined, ending: Ending): void => {
-    const { reply } = message
-    if (reply === undefined) return
-    const answer = () => bus.publish(reply, payload ?? 'missed', { headers: endingHeaders(ending) })
-    if (bus.up) answer()
-    else {
-      bus.ready().then(
-        () => clock.setTimer(answer, CALLER_BACK_MS),
-        () => {},
-      )
-    }
+  const respond = ({ reply }: Msg, payload: Uint8Array | undefined, ending: Ending): void => {
+    if (reply !== undefined) answers.give(reply, payload ?? 'missed', endingHeaders(ending))
   }
 
   const sandboxes = host(sandboxMachine, {

@@ -4,6 +4,7 @@
 import { availableParallelism, hostname, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { openWorker } from '../actors/worker.ts'
+import { openAnswers } from '../bus/answers.ts'
 import { openCode } from '../bus/code.ts'
 import { ensureLogs, openLogWriter } from '../bus/logs.ts'
 import { DataDirTaken, lockDataDir } from '../bus/server-lock.ts'
@@ -62,8 +63,10 @@ export async function startWorker({
       draining: isDraining,
     }
   }
+  const answers = openAnswers(bus, clock)
   const worker = openWorker({
     bus,
+    answers,
     workerId: id,
     partitions: config.partitions,
     clock,
@@ -101,6 +104,7 @@ export async function startWorker({
     drain: worker.drain,
     async stop() {
       worker.stop()
+      answers.stop()
       memory.stop()
       await logs.close()
       await registration?.remove()
