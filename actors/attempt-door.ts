@@ -6,6 +6,7 @@
  * both ask the front end that the request id points to. An attempt that still runs is not started a second time: whoever
  * asked last is told how it ended. A poller of the same process asks without the bus between.
  */
+import type { Answers } from '../bus/answers.ts'
 import type { Bus, Msg } from '../bus/bus.ts'
 import { attempt as attemptSubject } from '../bus/subjects.ts'
 import type { InvokeAnswer } from '../edges/aws/invoke.ts'
@@ -23,7 +24,15 @@ export type AttemptDoor = {
 
 export function openAttemptDoor(
   bus: Bus,
-  { invocations, frontEndId }: { invocations: Pick<Invocations, 'invoke'>; frontEndId: string },
+  {
+    invocations,
+    answers,
+    frontEndId,
+  }: {
+    invocations: Pick<Invocations, 'invoke'>
+    answers: Pick<Answers, 'give'>
+    frontEndId: string
+  },
 ): AttemptDoor {
   const counts = { attempts: 0, adopted: 0, malformed: 0 }
   /** By request id: who is to be told. */
@@ -35,8 +44,9 @@ export function openAttemptDoor(
       counts.malformed++
       return
     }
+    const { reply = '' } = message
     attempt(order, message.data, (answer, payload) => {
-      message.respond(payload, { headers: answerHeaders(answer) })
+      if (reply !== '') answers.give(reply, payload, answerHeaders(answer))
     })
   }
 

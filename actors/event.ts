@@ -59,7 +59,7 @@ export type InHandReport = {
 export type EventsBinding = {
   clock: Clock
   log: Log
-  lanes: Pick<Lanes, 'finish' | 'inHand' | 'isDraining' | 'emptied'>
+  lanes: Pick<Lanes, 'finish' | 'inHand' | 'isHeld' | 'isDraining' | 'emptied'>
   attempts: Pick<Attempts, 'attempt'>
   delivery: Delivery
   /** The registry's watched copy. */
@@ -280,7 +280,8 @@ export function openEvents(binding: EventsBinding): Events {
       partsOfLane(lane).queue === ownQueueOf(functionName) ? ownFlow : sharedFlow,
     begin: (id) => {
       const it = inHand.get(id)
-      if (it !== undefined) {
+      // A timer of its flow may be the first that this process does after it stood still.
+      if (it !== undefined && lanes.isHeld(it.lane)) {
         events.send(id, { type: 'turn', policy: policyFor(it), nowMs: clock.nowMs() })
       }
     },

@@ -21,6 +21,8 @@ export type Lanes = {
   ): Promise<'stored' | 'fenced'>
   /** Packets in hand of a lane, of at most `mostPackets`. */
   inHand(lane: string): number
+  /** Something may be decided in its lease's name. */
+  isHeld(lane: string): boolean
   /** It is being left: what runs may end, and nothing begins. */
   isDraining(lane: string): boolean
   /** Readers hold back for a moment, or go on. */
@@ -71,6 +73,7 @@ export function openLanes({ bus, mostPackets, take, ...binding }: LanesBinding):
       return it.finish(events, follow)
     },
     inHand: (lane) => lanes.get(lane)?.size ?? 0,
+    isHeld: lanes.isHeld,
     isDraining: lanes.isDraining,
     hold(isHeld) {
       for (const lane of lanes.opened()) lane.hold(isHeld)

@@ -7,7 +7,8 @@
  * A message that is no request of ours (too many tokens) is counted, logged once, and dropped.
  */
 import { headers } from 'nats'
-import type { Bus, Clock, Log, Msg } from '../bus/bus.ts'
+import type { Answers } from '../bus/answers.ts'
+import type { Bus, Clock, Log, Msg, MsgHdrs } from '../bus/bus.ts'
 import { sentHeaders } from '../bus/sent-headers.ts'
 import * as subjects from '../bus/subjects.ts'
 import { isRefusal, type Refusal } from '../edges/aws/errors.ts'
@@ -25,11 +26,13 @@ export function openNatsDoor(
   bus: Bus,
   {
     invocations,
+    answers,
     clock,
     newId,
     log,
   }: {
     invocations: Pick<Invocations, 'invoke'>
+    answers: Pick<Answers, 'give'>
     clock: Pick<Clock, 'nowMs'>
     newId: () => string
     log: Log
@@ -65,9 +68,10 @@ export function openNatsDoor(
     counts.invokes++
     const header = (name: string): string | undefined => message.headers?.get(name) || undefined
     const requestId = newId()
-    const isAwaited = message.reply !== undefined && message.reply !== ''
+    const { reply = '' } = message
+    const isAwaited = reply !== ''
     const answer = (given: InvokeAnswer) => {
-      if (isAwaited) respond(message, requestId, given)
+      if (isAwaited) answers.give(reply, ...replyOf(given, requestId))
       else if (given.kind === 'refused') noteLost(message, given.refusal)
     }
     const asked = header('X-Amz-Invocation-Type') ?? 'RequestResponse'
@@ -90,16 +94,13 @@ export function openNatsDoor(
   return { counts, stop: () => hearing.stop() }
 }
 
-function respond(message: Msg, requestId: string, answer: InvokeAnswer): void {
+/** What a caller gets: the body and the headers. */
+function replyOf(answer: InvokeAnswer, requestId: string): [body: Uint8Array | string, MsgHdrs] {
   if (answer.kind === 'refused') {
-    respondRefused(message, requestId, answer.refusal)
-    return
+    return [answer.refusal.body, refusedHeaders(requestId, answer.refusal)]
   }
   const id = ['X-Amzn-RequestId', requestId] as const
-  if (answer.kind === 'dry run' || answer.kind === 'accepted') {
-    message.respond(undefined, { headers: sentHeaders(id) })
-    return
-  }
+  if (answer.kind === 'dry run' || answer.kind === 'accepted') return ['', sentHeaders(id)]
   const { executedVersion, functionError, logResult, payload } = answer
   const made = sentHeaders(
     id,
@@ -107,15 +108,18 @@ function respond(message: Msg, requestId: string, answer: InvokeAnswer): void {
     ...(functionError === undefined ? [] : [['X-Amz-Function-Error', functionError] as const]),
     ...(logResult === undefined ? [] : [['X-Amz-Log-Result', logResult] as const]),
   )
-  message.respond(payload, { headers: made })
+  return [payload, made]
 }
 
 /** Source: NATS ADR-32, service errors. */
-export function respondRefused(message: Msg, requestId: string, refusal: Refusal): void {
+function refusedHeaders(requestId: string, refusal: Refusal): MsgHdrs {
   const made = headers()
   made.set('Nats-Service-Error-Code', String(refusal.status))
   made.set('Nats-Service-Error', `${refusal.code}: ${(refusal.message ?? '').replace(/\s+/g, ' ')}`)
   made.set('X-Amzn-RequestId', requestId)
   made.set('X-Amzn-ErrorType', refusal.code)
-  message.respond(refusal.body, { headers: made })
+  return made
 }
+
+export const respondRefused = (message: Msg, requestId: string, refusal: Refusal): void =>
+  void message.respond(refusal.body, { headers: refusedHeaders(requestId, refusal) })

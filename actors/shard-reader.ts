@@ -141,14 +141,16 @@ export function openShardReaders(binding: ShardReadersBinding): ShardReaders {
     return [it, lane]
   }
 
-  /** `to`: where the batch ends that is cut already, if one is. */
+  /** Of what is being tried nothing waits. `to`: where the batch ends that is cut already, if one is. */
   const isFull = (
     { reading, mapping, key }: HeldShard,
     lane: number,
     to = readers.snapshot(instanceOf(key, lane))?.context.batches[0]?.to,
   ): boolean => {
     const { lanes, pending } = reading
-    if (lanes.size(lane) >= mapping.settings.batchSize || lanes.isFull(lane)) return true
+    const { batch } = readers.snapshot(instanceOf(key, lane))?.context ?? {}
+    const waiting = lanes.size(lane) - (batch?.records ?? 0)
+    if (waiting >= mapping.settings.batchSize || lanes.isFull(lane)) return true
     // What does not come any more was there too long.
     return to !== undefined && (lanes.covers(lane, to) || pending === 0)
   }

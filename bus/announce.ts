@@ -57,7 +57,7 @@ export async function askUntilHeard(
     const outcome = await askOverOneLink(bus, announcement)
     if (outcome === 'link broke') continue
     if (outcome !== 'no responders' || performance.now() >= deadline) return outcome
-    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
+    await pause(PAUSE_MS)
   }
 }
 
@@ -70,17 +70,27 @@ async function askOverOneLink(
     isBroken = true
   })
   const denials = hearDenials(bus)
+  const answer = Promise.withResolvers<Outcome>()
+  let forgetQuestion = () => {}
   try {
-    const options = { headers: sentHeaders(...Object.entries(headers)), timeoutMs: waitMs }
-    const outcome = await bus.request(subject, body, options)
-    if (outcome !== 'timeout') return outcome
+    const options = { headers: sentHeaders(...Object.entries(headers)) }
+    forgetQuestion = bus.ask(subject, body, options, answer.resolve)
+    const inTime = await Promise.race([answer.promise, pause(waitMs)])
+    if (inTime !== undefined) return inTime
     if (!(await serverIsThere(bus)) || !bus.up || isBroken) return 'link broke'
-    return (await denials.include(subject)) ? 'denied' : outcome
+    // Where this process stood still, an answer that was there in time is heard only now.
+    const late = await Promise.race([answer.promise, pause(0)])
+    if (late !== undefined) return late
+    return (await denials.include(subject)) ? 'denied' : 'timeout'
   } finally {
+    forgetQuestion()
     denials.stop()
     forget()
   }
 }
+
+const pause = (ms: number) =>
+  new Promise<undefined>((resolve) => setTimeout(resolve, ms, undefined))
 
 /** What the server forbids: nats.js tells it to no publisher. */
 function hearDenials(bus: Bus) {

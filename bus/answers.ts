@@ -74,12 +74,20 @@ export function openAnswers(
   const publish = ({ reply, payload, headers }: Answer): void =>
     bus.publish(reply, payload, { headers })
 
+  const publishAgain = (answer: Answer): void => {
+    try {
+      publish(answer)
+    } catch {
+      // A server that takes less than the one before: nobody can have this answer any more.
+    }
+  }
+
   const forgetReconnects = bus.onReconnect(() => {
     confirmed = 0
     clock.clearTimer(again)
     again = clock.setTimer(() => {
       again = undefined
-      if (bus.up) for (const answer of kept) publish(answer)
+      if (bus.up) for (const answer of kept) publishAgain(answer)
     }, OTHERS_BACK_MS)
   })
 

@@ -204,8 +204,7 @@ export async function openWatched<T>(bus: Bus, options: WatchOptions<T>): Promis
     const known = revision
     if (!bus.up || tail === undefined) return
     const { created: since, state } = await askOnce(bus, stream, () => streamInfo())
-    const isBehind =
-      state.last_seq > revision && !(await reachedWithin(state.last_seq, ON_ITS_WAY_MS))
+    const isBehind = state.last_seq > revision && !(await isOnItsWay(state.last_seq))
     if (mine !== looks) return
     if (isBehind || since !== created || state.last_seq < known) {
       counts.missed += 1
@@ -215,6 +214,13 @@ export async function openWatched<T>(bus: Bus, options: WatchOptions<T>): Promis
       )
       await look()
     } else if ((state.num_subjects ?? 0) < held.size) await compare(state.last_seq)
+  }
+
+  /** Where this process stood still, what was there in time is heard only after the timers. */
+  async function isOnItsWay(wanted: number): Promise<boolean> {
+    if (await reachedWithin(wanted, ON_ITS_WAY_MS)) return true
+    await new Promise(setImmediate)
+    return wanted <= revision
   }
 
   function reachedWithin(wanted: number, timeoutMs: number): Promise<boolean> {

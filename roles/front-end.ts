@@ -18,6 +18,7 @@ import { openReservations } from '../actors/reservations.ts'
 import { noLimits, openShardLimits } from '../actors/shard-limits.ts'
 import { openSqs } from '../actors/sqs.ts'
 import { openSqsDoor } from '../actors/sqs-door.ts'
+import { openAnswers } from '../bus/answers.ts'
 import { openCode } from '../bus/code.ts'
 import { openDirectory } from '../bus/directory.ts'
 import { ensureEvents } from '../bus/event-stream.ts'
@@ -122,6 +123,7 @@ export async function startFrontEnd({
     },
   })
 
+  const answers = openAnswers(bus, clock)
   await ensureEvents(bus)
   const choice = await openQueueChoice(bus, {
     queues: await openDirectory<QueueRecord>(bus, queuesBucket),
@@ -139,7 +141,7 @@ export async function startFrontEnd({
     intake,
     invocations,
   })
-  const attemptDoor = openAttemptDoor(bus, { invocations, frontEndId: id })
+  const attemptDoor = openAttemptDoor(bus, { invocations, answers, frontEndId: id })
   attemptDoors.set(id, attemptDoor)
 
   const kept = { clock, newId, log, reconcileEveryMs: config.reconcileMs }
@@ -165,7 +167,7 @@ export async function startFrontEnd({
   })
   const kinesisDoor = openKinesisDoor(bus, { call: kinesis.call, newId, log })
 
-  const natsDoor = openNatsDoor(bus, { invocations: acceptance, clock, newId, log })
+  const natsDoor = openNatsDoor(bus, { invocations: acceptance, answers, clock, newId, log })
   const httpDoor = await openHttpDoor({
     host: config.httpHost,
     port: config.httpPort,
@@ -219,6 +221,7 @@ export async function startFrontEnd({
       workers.stop()
       registry.stop()
       attemptDoor.stop()
+      answers.stop()
       choice.stop()
       queues.stop()
       moves.stop()

@@ -90,6 +90,27 @@ test('the poison record alone is given up and told of; every other one is proces
   await until(() => processed.length === 5)
 })
 
+test('what comes while a batch is tried waits for the batching window, like any other', async () => {
+  let end = () => {}
+  const isTried = new Promise<void>((resolve) => {
+    end = resolve
+  })
+  const it = await world((_, texts) => (texts.includes('a') ? isTried : null))
+  await it.put('a', 'b')
+  const poller = await it.begin({ batchSize: 2, batchingWindowMs: 60_000 })
+  await until(() => it.calls.length === 1)
+  await it.put('c')
+  await until(() => [...poller.held()][0]?.reading.lanes.size(0) === 3)
+  end()
+  await until(async () => (await it.checkpoint())?.done === 2)
+  await it.put('d')
+  await until(() => it.calls.length === 2)
+  expect(it.calls).toEqual([
+    ['a', 'b'],
+    ['c', 'd'],
+  ])
+})
+
 test('what is cut off a batch does not wait for the batching window again', async () => {
   const atMs: number[] = []
   const it = await world((_, texts) => {
