@@ -76,6 +76,15 @@ test('nobody is not believed at once: listeners may be on their way back', async
   clearTimeout(late)
 })
 
+test('what a stream refused while this process stood still is heard all the same', async () => {
+  await addStream({ name: 'STILL', subjects: ['still.*'], max_msg_size: 100 })
+  const said = say('still.a', { body: 'x'.repeat(200) })
+  // It is written, and then nothing is done for longer than an answer is waited for.
+  await new Promise((resolve) => setImmediate(resolve))
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600)
+  expect(await said).toEqual({ refused: 'message size exceeds maximum allowed', passing: false })
+})
+
 test('silence on a link that broke is no sign of having been heard', async () => {
   const proxy = await cutProxy(server.port)
   const cut = await openBus({ servers: proxy.url, role: 'test', id: 'cut' })
