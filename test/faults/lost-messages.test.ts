@@ -3,7 +3,6 @@
  * among it. Afterwards everything works, and every sandbox that nobody uses goes (machines/pool-audit.ts).
  */
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -12,7 +11,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Bus } from '../../bus/bus.ts'
 import { openBus } from '../../bus/connection.ts'
 import * as subjects from '../../bus/subjects.ts'
-import { deploy, type System, startSystem } from '../system/system.ts'
+import { deploy, natsServerPid, type System, startSystem } from '../system/system.ts'
 
 const KEEP_ALIVE_MS = 2_000
 const TIMEOUT_S = 2
@@ -56,25 +55,6 @@ const invoke = async (name: string, event: object) => {
   return Buffer.from(answer.Payload ?? []).toString()
 }
 
-/** Source: proc(5), "/proc/pid/task/tid/children". */
-const childrenOf = (pid: number): number[] =>
-  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number)
-
-async function natsServerPid(): Promise<number> {
-  for (;;) {
-    const found = childrenOf(system.pid).find((pid) => nameOf(pid) === 'nats-server')
-    if (found !== undefined) return found
-    await wait(20)
-  }
-}
-const nameOf = (pid: number): string => {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim()
-  } catch {
-    return ''
-  }
-}
-
 type Status = { sandboxes?: { function: string; state: string }[] }
 const sandboxes = async () => {
   const answers = await bus.askAll(subjects.status, undefined, { waitMs: 500 })
@@ -99,7 +79,7 @@ test('after nats-server was killed four times under bursts, invokes work and no 
   const lanes = Array.from({ length: 24 }, (_, number) => lane(number))
   for (let kill = 0; kill < 4; kill++) {
     await wait(1_500)
-    process.kill(await natsServerPid(), 'SIGKILL')
+    process.kill(await natsServerPid(system.pid), 'SIGKILL')
   }
   await wait(1_500)
   isOver = true

@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import {
   CreateFunctionCommand,
@@ -139,4 +140,24 @@ export async function deploy(
     { client: lambda, maxWaitTime: 20, minDelay: 0.1, maxDelay: 0.5 },
     { FunctionName: name },
   )
+}
+
+/** The nats-server that a lambus has started, or is about to start again. Source: proc(5), "/proc/pid/task/tid/children". */
+export async function natsServerPid(lambusPid: number): Promise<number> {
+  for (;;) {
+    const found = childrenOf(lambusPid).find((pid) => commandOf(pid) === 'nats-server')
+    if (found !== undefined) return found
+    await wait(20)
+  }
+}
+
+const childrenOf = (pid: number): number[] =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number)
+
+const commandOf = (pid: number): string => {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim()
+  } catch {
+    return ''
+  }
 }
