@@ -6,6 +6,8 @@ export default defineConfig({
   test: {
     testTimeout: 20_000,
     hookTimeout: 60_000,
+    // Vitest's own limit is one second, and it throws away the look that is under way then: a slow machine has no other.
+    expect: { poll: { timeout: 15_000 } },
     globalSetup: ['test/nats-server.setup.ts'],
     projects: [
       {

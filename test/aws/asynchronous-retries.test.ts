@@ -11,6 +11,7 @@ import {
   waitUntilFunctionUpdatedV2,
 } from '@aws-sdk/client-lambda'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Gate, makeGate } from '../system/gate.ts'
 import {
   type Asynchronous,
   firstRetryMs,
@@ -39,9 +40,9 @@ async function deployTold(name: string, config = {}, more = {}): Promise<void> {
   await it.configure(name, { onSuccess, onFailure, ...config })
 }
 /** Long enough for one attempt more. */
-const oneMore = () => wait(firstRetryMs + secondRetryMs + 1_000)
+const oneMore = () => wait(Math.max(firstRetryMs, secondRetryMs) + 1_000)
 
-describe('an event whose function fails', () => {
+describe('an event whose function fails', { timeout: 30_000 }, () => {
   // §4.3, DOC:invocation-async: "two more times, with a one-minute wait … and two minutes between"; test_retries: count 3;
   // test_request_id_async_invoke_with_retry: the id stays
   test('is tried twice more, after the waits, under the same request id', async () => {
@@ -70,7 +71,7 @@ describe('an event whose function fails', () => {
   })
 
   // §4.2, §4.4: test_assess_lambda_destination_invocation[payload1]
-  test.each([0, 1])(
+  test.concurrent.each([0, 1])(
     'is tried %i times more when that is its MaximumRetryAttempts',
     async (most) => {
       await deployTold(`fails-${most}`, { MaximumRetryAttempts: most })
@@ -101,7 +102,7 @@ describe('an event whose function fails', () => {
 
   // §4.3: "function errors (incl. timeouts, runtime exit)"; §1.5 for the payloads
   test('has failed when it times out, and when its process ends', async () => {
-    await deployTold('hangs', { MaximumRetryAttempts: 1 }, { Timeout: 1 })
+    await deployTold('hangs', { MaximumRetryAttempts: 1 }, { Timeout: 3 })
     const hung = await it.send('hangs', { sleepMs: 30_000 })
     const ended = await it.send('hangs', { exits: 9 })
     const records = await it.records('hangs-bad', 2)
@@ -113,7 +114,7 @@ describe('an event whose function fails', () => {
       responseContext: last,
       responsePayload: {
         errorType: 'Sandbox.Timedout',
-        errorMessage: `RequestId: ${hung} Error: Task timed out after 1.00 seconds`,
+        errorMessage: `RequestId: ${hung} Error: Task timed out after 3.00 seconds`,
       },
     })
     expect(of(ended)).toMatchObject({
@@ -157,7 +158,8 @@ describe('an event whose function is throttled', () => {
     await deployTold('capped', { MaximumRetryAttempts: 0 })
     await it.reserve('capped', 1)
     const before = await it.count('throttled')
-    const first = await it.send('capped', { sleepMs: 3_000 })
+    const gate = makeGate()
+    const first = await it.send('capped', { gate: gate.path })
     await it.ran('capped', 1)
     const second = await it.send('capped')
     const third = await it.send('capped', { failures: 9 })
@@ -166,6 +168,7 @@ describe('an event whose function is throttled', () => {
       Reason: 'ReservedFunctionConcurrentInvocationLimitExceeded',
     })
     await expect.poll(() => it.count('throttled')).toBeGreaterThan(before)
+    gate.open()
     const succeeded = await it.records('capped-ok', 2)
     const went = succeeded.map(({ requestContext }) => requestContext.requestId)
     expect(went.toSorted()).toEqual([first, second].toSorted())
@@ -252,14 +255,17 @@ describe('an event that would be too old for the next attempt', () => {
   })
 })
 
-describe('what is changed while an event waits', () => {
+describe('what is changed while an event waits', { timeout: 30_000 }, () => {
   // §4.3, stackd's event_config_timing, paired: two attempts of an event whose retries were set to 0 after the first
   test('MaximumRetryAttempts counts from the next attempt on', async () => {
     await deployTold('lowered')
-    await it.send('lowered', { failures: 9 })
+    // The second attempt does not end before everybody has heard of it.
+    const gate = makeGate()
+    await it.send('lowered', { failures: 9, gate: gate.path, gateFrom: 2 })
     await it.ran('lowered', 1)
     const onFailure = await it.makeQueue('lowered-bad')
     await it.configure('lowered', { onFailure, MaximumRetryAttempts: 0 })
+    gate.open()
     const [record] = await it.records('lowered-bad', 1)
     expect(record?.requestContext).toMatchObject({
       condition: 'RetriesExhausted',
@@ -273,7 +279,8 @@ describe('what is changed while an event waits', () => {
   test('its function runs it as it is then', async () => {
     await it.deploy('updated', { Environment: { Variables: { VARIANT: 'one' } } })
     await it.reserve('updated', 1)
-    await it.send('updated', { sleepMs: 3_000 })
+    const gate = makeGate()
+    await it.send('updated', { gate: gate.path })
     await it.ran('updated', 1)
     const before = await Promise.all([1, 2, 3, 4].map((n) => it.send('updated', { n })))
     const { lambda } = it.system
@@ -289,17 +296,23 @@ describe('what is changed while an event waits', () => {
       { FunctionName: 'updated' },
     )
     const after = await Promise.all([5, 6].map((n) => it.send('updated', { n })))
+    gate.open()
     const [first, ...others] = await it.ran('updated', 7)
     expect(first?.variant).toBe('one')
     expect(others.map(({ variant }) => variant)).toEqual(Array(6).fill('two'))
     expect(others.map(({ id }) => id).toSorted()).toEqual([...before, ...after].toSorted())
   })
 
-  /** A function that is busy for three seconds and runs one event at a time; resolves with the id of one that waits. */
-  async function waitingFor(name: string, config = {}, more = {}): Promise<string> {
+  /** A function that runs one event at a time and is busy until the gate is opened; resolves with the id of one that waits. */
+  async function waitingFor(
+    { path: gate }: Gate,
+    name: string,
+    config = {},
+    more = {},
+  ): Promise<string> {
     await deployTold(name, config, more)
     await it.reserve(name, 1)
-    await it.send(name, { sleepMs: 3_000 })
+    await it.send(name, { gate })
     await it.ran(name, 1)
     return it.send(name, { n: 1 })
   }
@@ -311,8 +324,10 @@ describe('what is changed while an event waits', () => {
   test('its function is deleted: it has ended with 404, and those are told who would have been', async () => {
     const TargetArn = await it.makeQueue('deleted-dead')
     const letters = { DeadLetterConfig: { TargetArn } }
-    const id = await waitingFor('deleted', { MaximumRetryAttempts: 0 }, letters)
+    const gate = makeGate()
+    const id = await waitingFor(gate, 'deleted', { MaximumRetryAttempts: 0 }, letters)
     await remove('deleted')
+    gate.open()
     const [record] = await it.records('deleted-bad', 1)
     expect(record).toEqual({
       version: '1.0',
@@ -337,9 +352,11 @@ describe('what is changed while an event waits', () => {
 
   // §4.3, stackd's async_deleted_targets, "function-retry1": no run, count 2, after the wait of a failure
   test('its function is deleted: not to find it spends attempts', async () => {
-    const id = await waitingFor('missed', { MaximumRetryAttempts: 1 })
+    const gate = makeGate()
+    const id = await waitingFor(gate, 'missed', { MaximumRetryAttempts: 1 })
     const sinceMs = Date.now()
     await remove('missed')
+    gate.open()
     const [record] = await it.records('missed-bad', 1)
     expect(Date.now() - sinceMs).toBeGreaterThanOrEqual(firstRetryMs)
     expect(record).toMatchObject({
@@ -366,9 +383,11 @@ describe('what is changed while an event waits', () => {
 
   // Stackd's async_deletion, "function-recreate": the new function ran it, under its request id
   test('its function is deleted and made again: the new one runs it', async () => {
-    const id = await waitingFor('replaced')
+    const gate = makeGate()
+    const id = await waitingFor(gate, 'replaced')
     await remove('replaced')
     await it.deploy('replaced', { Environment: { Variables: { VARIANT: 'new' } } })
+    gate.open()
     const [run] = await it.ran('replaced', 1)
     expect(run).toMatchObject({ id, variant: 'new', event: { n: 1 } })
   })

@@ -84,6 +84,7 @@ describe('an Event', () => {
     expect(got['x-amz-executed-version']).toBeUndefined()
     expect(got['x-amz-function-error']).toBeUndefined()
     expect(got).toMatchObject({ 'content-length': '0', 'x-amzn-remapped-content-length': '0' })
+    await runOf(got['x-amzn-requestid'])
   })
 
   // §4.1: answered before it runs
@@ -137,6 +138,7 @@ describe('an Event', () => {
     const { statusCode, headers: got } = await invoke({ LogType: 'Tail' })
     expect(statusCode).toBe(202)
     expect(got['x-amz-log-result']).toBeUndefined()
+    await runOf(got['x-amzn-requestid'])
   })
 })
 

@@ -49,21 +49,25 @@ export type Wish = {
   /** The same by SIGKILL. */
   kills?: number
   sleepMs?: number
+  /** A directory: it goes on when a test has opened that gate; from which attempt on. */
+  gate?: string
+  gateFrom?: number
   answer?: unknown
   [more: string]: unknown
 }
 
 /** The second line is that of a throw: as little of it as possible should change. */
-export const obeys = `import { appendFileSync, readFileSync } from 'node:fs'
+export const obeys = `import { appendFileSync, existsSync, readFileSync } from 'node:fs'
 const fail = () => { throw new TypeError('no luck') }
 export const handler = async (event, context) => {
-  const { failures = 0, exits = 0, kills = 0, sleepMs = 0, answer = null } = event ?? {}
+  const { failures = 0, exits = 0, kills = 0, sleepMs = 0, gate, gateFrom = 1, answer = null } = event ?? {}
   const id = context.awsRequestId
   const attempt = readFileSync(process.env.RUNS, 'utf8').split(id).length
   appendFileSync(process.env.RUNS, JSON.stringify({ id, attempt, atMs: Date.now(),
     arn: context.invokedFunctionArn, event: JSON.stringify(event).length > 1000 ? 'long' : event,
     traceId: process.env._X_AMZN_TRACE_ID, clientContext: context.clientContext, variant: process.env.VARIANT }) + '\\n')
   await new Promise((resolve) => setTimeout(resolve, sleepMs))
+  while (gate && attempt >= gateFrom && !existsSync(gate + '/open')) await new Promise((resolve) => setTimeout(resolve, 5))
   if (attempt <= kills) process.kill(process.pid, 'SIGKILL')
   if (attempt <= exits) process.exit(1)
   if (attempt <= failures) fail()
@@ -121,8 +125,8 @@ export const functionArn = (name: string) =>
 export const queueArn = (name: string) => `arn:aws:sqs:us-east-1:000000000000:${name}`
 
 /** Milliseconds of environment variables that these tests know. */
-export const firstRetryMs = 1_000
-export const secondRetryMs = 2_000
+export const firstRetryMs = 2_000
+export const secondRetryMs = 3_000
 /** Everybody has heard of a record some milliseconds after it is stored. */
 const HEARD_MS = 300
 const PATIENCE_MS = 30_000

@@ -110,7 +110,7 @@ describe('PutRecord', () => {
     const stream = name()
     const { shards } = streamRecord(stream, 1)
     const [shard] = shards as [Shard]
-    const createdAtMs = clock.nowMs() + 1_000
+    const createdAtMs = clock.nowMs() + 2_500
     await kinesis.directory.make(stream, 1, { shards: [{ ...shard, createdAtMs }] })
     const first = await put(stream, 'a')
     const read = readSequenceNumber(first.SequenceNumber)

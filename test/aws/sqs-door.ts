@@ -6,7 +6,8 @@ import { openSqsDoor } from '../../actors/sqs-door.ts'
 import type { Bus } from '../../bus/bus.ts'
 import { openBus } from '../../bus/connection.ts'
 import { openSqsMoves } from '../../bus/sqs-moves.ts'
-import { openSqsQueues, type SqsQueues } from '../../bus/sqs-queues.ts'
+import { openSqsQueues, readQueue, type SqsQueues } from '../../bus/sqs-queues.ts'
+import { sqsConsumer, sqsStream } from '../../bus/subjects.ts'
 import { systemClock as clock } from '../../edges/clock.ts'
 import { openHttpDoor } from '../../edges/http-door.ts'
 import { startNatsServer, type TestServer } from '../nats-server.ts'
@@ -15,6 +16,19 @@ export const place = { region: 'us-east-1', account: '000000000000' }
 export const arnOf = (name: string) => `arn:aws:sqs:us-east-1:000000000000:${name}`
 export const credentials = { accessKeyId: 'test', secretAccessKey: 'test' }
 const log = { debug() {}, info() {}, warn() {}, error: console.error }
+
+/** How many long polls wait at a queue. */
+export async function pollsOf(bus: Bus, queue: string): Promise<number> {
+  const record = await readQueue(bus, queue)
+  if (record === undefined) throw new Error(`no queue ${queue}`)
+  const { consumers } = await bus.jetstreamManager()
+  const consumer = sqsConsumer(queue, record.incarnation)
+  // It is made by the first one.
+  return await consumers.info(sqsStream, consumer).then(
+    (info) => info.num_waiting,
+    () => 0,
+  )
+}
 
 export type SqsFrontEnd = {
   client: SQSClient

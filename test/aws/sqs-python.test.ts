@@ -96,7 +96,9 @@ told['deleted'] = client.delete_message(QueueUrl=dead, ReceiptHandle=buried['Rec
 
 batch = client.send_message_batch(QueueUrl=dead, Entries=[{'Id': str(i), 'MessageBody': 'm%d' % i, 'DelaySeconds': 0} for i in range(10)] )
 told['sent'] = [len(batch['Successful']), 'Failed' in batch]
-got = client.receive_message(QueueUrl=dead, MaxNumberOfMessages=10)['Messages']
+got = []
+while len(got) < 10:
+    got += client.receive_message(QueueUrl=dead, MaxNumberOfMessages=10, WaitTimeSeconds=1).get('Messages', [])
 told['bodies'] = sorted(m['Body'] for m in got)
 entries = [{'Id': str(i), 'ReceiptHandle': m['ReceiptHandle']} for i, m in enumerate(got)]
 visible = client.change_message_visibility_batch(QueueUrl=dead, Entries=[dict(e, VisibilityTimeout=100) for e in entries])

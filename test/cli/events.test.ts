@@ -43,7 +43,7 @@ const json = async (...args: string[]) => JSON.parse((await lambus(...args, '--j
 
 const event = (id: string, more: Partial<StoredEvent> = {}): StoredEvent => ({
   id,
-  acceptedAtMs: Date.now() - 65_000,
+  acceptedAtMs: Date.now() - 61_000,
   attempts: 0,
   putOff: 0,
   payload: Buffer.from(`{ "id": "${id}" }`),
@@ -93,7 +93,7 @@ describe('lambus events list', () => {
     await bury('c')
     const { code, stdout } = await lambus('events', 'list')
     expect(code).toBe(0)
-    const age = expect.stringMatching(/^1m \ds$/)
+    const age = expect.stringMatching(/^1m \d+s$/)
     expect(rows(stdout)).toEqual([
       ['REQUEST ID', 'FUNCTION', 'STATE', 'ATTEMPTS', 'AGE', 'DUE', 'END', 'LAST ERROR'],
       ['c', 'f:live', 'dead', '3', age, '-', 'RetriesExhausted', 'TypeError: boom'],
@@ -103,7 +103,7 @@ describe('lambus events list', () => {
         'waiting',
         '1',
         age,
-        expect.stringMatching(/^in 4\d\.\d s$/),
+        expect.stringMatching(/^in [34]\d\.\d s$/),
         '-',
         'TypeError: boom',
       ],
@@ -163,7 +163,7 @@ describe('lambus events show', () => {
     await bury('c')
     const { stdout } = await lambus('events', 'show', 'c')
     expect(stdout).toMatch(/^function +f:live$/m)
-    expect(stdout).toMatch(/^ended +RetriesExhausted, \d{4}-.*Z \(\d\.\d s ago\)$/m)
+    expect(stdout).toMatch(/^ended +RetriesExhausted, \d{4}-.*Z \(\d+\.\d s ago\)$/m)
     expect(stdout).toMatch(/^last attempt +200 Unhandled of version \$LATEST$/m)
     expect(stdout).toMatch(/^destination for +arn:aws:sqs:us-east-1:000000000000:gone$/m)
     expect(stdout).toContain('\n\n{ "id": "c" }\n\nanswered\n\n{"errorType"')
@@ -202,8 +202,8 @@ describe('lambus events redrive', () => {
     expect(await states()).toEqual(['dead b', 'queued a'])
   })
 
-  test('puts back all of a function, or all', async () => {
-    for (let index = 0; index < 600; index++) await bury(`f${index}`)
+  test('puts back all of a function, or all', { timeout: 60_000 }, async () => {
+    await Promise.all(Array.from({ length: 600 }, (_, index) => bury(`f${index}`)))
     await bury('g0', 'g')
     const ofF = await json('events', 'redrive', '--function', 'f')
     expect([ofF.redriven.length, ofF.notDead]).toEqual([600, []])

@@ -1,5 +1,5 @@
 /** `lambus streams`, a process of its own, with what pollers say and what the stream tracker answers on a real server. */
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import type { ShardReport } from '../../actors/shards-report.ts'
 import { serveTrackedStreams, type Tracked } from '../../actors/tracked-streams.ts'
 import type { Bus } from '../../bus/bus.ts'
@@ -61,7 +61,11 @@ test('lambus streams shows shards, how they came of each other, who reads them a
   }
   const stop = serveTrackedStreams(bus, { clock, tracked: () => tracked })
   await bus.nats.flush()
-  bus.publish(shardsReport('p1'), JSON.stringify({ shards: [report] }))
+  // As a poller does: once a second.
+  const say = () => bus.publish(shardsReport('p1'), JSON.stringify({ shards: [report] }))
+  say()
+  const saying = setInterval(say, 1_000)
+  onTestFinished(() => clearInterval(saying))
   const { stdout } = await lambus('streams')
   const [shards = '', readers = ''] = stdout.split('\n\n')
   expect(rows(shards)).toEqual([
@@ -78,7 +82,6 @@ test('lambus streams shows shards, how they came of each other, who reads them a
     ['orders', 'f', 'Enabled', '2', 'blocked', ...unread],
   ])
 
-  bus.publish(shardsReport('p1'), JSON.stringify({ shards: [report] }))
   const { streams } = JSON.parse((await lambus('streams', 'orders', '--json')).stdout)
   expect(streams).toHaveLength(1)
   expect(streams[0].mappings[0].shards[0]).toMatchObject({

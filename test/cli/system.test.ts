@@ -29,7 +29,7 @@ if (!isThere) console.log('test/cli/system.test.ts did not run: there is no main
 
 const anyPorts = ['--http-port', '0', '--inspector-port', '0', '--nats-port', '0']
 
-describe.skipIf(!isThere)('lambus', () => {
+describe.skipIf(!isThere)('lambus', { timeout: 60_000 }, () => {
   let dir: string
   let dataDir: string
   let server: Server
@@ -236,17 +236,19 @@ describe.skipIf(!isThere)('lambus', () => {
   })
 
   test('shows its processes with their roles', async () => {
-    const { processes } = await json(['ps'])
-    const roles = processes.flatMap((each: { roles: string[] }) => each.roles)
-    expect(roles).toEqual(
-      expect.arrayContaining([
-        'front-end',
-        'control-plane',
-        'worker-manager',
-        'placement',
-        'worker',
-      ]),
-    )
+    const rolesOf = async (): Promise<string[]> =>
+      (await json(['ps'])).processes.flatMap((each: { roles: string[] }) => each.roles)
+    await expect
+      .poll(rolesOf)
+      .toEqual(
+        expect.arrayContaining([
+          'front-end',
+          'control-plane',
+          'worker-manager',
+          'placement',
+          'worker',
+        ]),
+      )
     const shown = await lambus(['ps'])
     expect(shown).toMatchObject({ code: 0, stderr: '' })
     expect(shown.stdout).toMatch(/^PID +HOST +ROLES +MEMORY +CPU +UP$/m)
@@ -277,7 +279,7 @@ describe.skipIf(!isThere)('lambus', () => {
   })
 })
 
-describe.skipIf(!isThere)('the end of lambus up', () => {
+describe.skipIf(!isThere)('the end of lambus up', { timeout: 60_000 }, () => {
   afterAll(endLeftovers)
 
   test.each(['SIGTERM', 'SIGINT'] as const)(

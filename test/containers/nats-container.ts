@@ -14,18 +14,22 @@ const storeDir = '/store'
 export const startInContainer =
   (image: string): StartServer =>
   async ({ conf = '', port } = {}): Promise<TestServer> => {
-    // A port that Docker chooses would be another one after a restart.
-    const [hostPort, monitoringPort] = [port ?? (await freePort()), await freePort()]
-    const container = await new GenericContainer(image)
-      .withCopyContentToContainer([{ target: '/lambus-test.conf', content: serverConf(conf) }])
-      .withCommand(['--config', '/lambus-test.conf'])
-      .withExposedPorts(
-        { container: 4222, host: hostPort },
-        { container: 8222, host: monitoringPort },
-      )
-      .withWaitStrategy(Wait.forLogMessage(/Server is ready/))
-      .start()
-    return serverIn(container, hostPort, monitoringPort)
+    const start = async () => {
+      // A port that Docker chooses would be another one after a restart.
+      const [hostPort, monitoringPort] = [port ?? (await freePort()), await freePort()]
+      const container = await new GenericContainer(image)
+        .withCopyContentToContainer([{ target: '/lambus-test.conf', content: serverConf(conf) }])
+        .withCommand(['--config', '/lambus-test.conf'])
+        .withExposedPorts(
+          { container: 4222, host: hostPort },
+          { container: 8222, host: monitoringPort },
+        )
+        .withWaitStrategy(Wait.forLogMessage(/Server is ready/))
+        .start()
+      return serverIn(container, hostPort, monitoringPort)
+    }
+    // Somebody may have taken a port since it was free.
+    return start().catch(start)
   }
 
 /** As test/nats-server.ts has it; but the container's own loopback is not where the host comes in. */

@@ -4,7 +4,8 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { InvokeCommand } from '@aws-sdk/client-lambda'
 import { expect, onTestFinished, test } from 'vitest'
 import { tree } from '../../bench/harness/processes.ts'
-import { openBus } from '../../bus/connection.ts'
+import { until } from '../bus/waiting.ts'
+import { atOnce, gated, makeGate } from './gate.ts'
 import { deploy, type System, startLambus, startSystem } from './system.ts'
 
 async function started(args: string[] = [], environment: Record<string, string> = {}) {
@@ -19,36 +20,29 @@ const workersOf = ({ pid }: System): number[] =>
     .filter(({ command }) => / start worker$/.test(command))
     .map((process) => process.pid)
 
-/** Invokes so many at once: how many ran together at most, as the handlers saw it, and the errors of the others. */
-async function together(system: System, count: number) {
-  const outcomes = await Promise.allSettled(
-    Array.from({ length: count }, async () => {
-      const { Payload } = await system.lambda.send(
-        new InvokeCommand({ FunctionName: 'takes-time' }),
-      )
-      return JSON.parse(Buffer.from(Payload ?? []).toString()) as [number, number]
-    }),
-  )
-  const spans = outcomes.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+/** Invokes ten at once: how many ran together at most, as the handlers saw it, and the errors of the others. */
+async function together(system: System, invokeAll: typeof atOnce) {
+  const refusals: unknown[] = []
+  const spans: [number, number][] = []
+  await invokeAll(10, async (event) => {
+    const asked = new InvokeCommand({ FunctionName: 'waits', Payload: JSON.stringify(event) })
+    await system.lambda.send(asked).then(
+      ({ Payload }) => spans.push(JSON.parse(Buffer.from(Payload ?? []).toString())),
+      (refusal) => refusals.push(refusal),
+    )
+  })
   const at = spans.map(([from]) => spans.filter(([a, b]) => a <= from && from < b).length)
-  return {
-    most: Math.max(...at),
-    ran: spans.length,
-    refusals: outcomes.flatMap((each) => (each.status === 'rejected' ? [each.reason] : [])),
-  }
+  return { most: Math.max(0, ...at), ran: spans.length, refusals }
 }
 
-const takesTime = `export const handler = async () => {
-  const from = Date.now()
-  await new Promise((resolve) => setTimeout(resolve, 300))
-  return [from, Date.now()]
-}`
+/** It may wait at a gate for longer than these tests take. */
+const deployWaits = (system: System) => deploy(system.lambda, 'waits', gated, { Timeout: 60 })
 
 // AWS Lambda Developer Guide, "Understanding function scaling"; lambda-semantics.md §3.
 test('as many invocations run together as the account has concurrency; the others are throttled', async () => {
   const system = await started([], { LAMBUS_ACCOUNT_CONCURRENCY: '4' })
-  await deploy(system.lambda, 'takes-time', takesTime)
-  const { most, ran, refusals } = await together(system, 10)
+  await deployWaits(system)
+  const { most, ran, refusals } = await together(system, atOnce)
   expect(most).toBe(4)
   expect(ran + refusals.length).toBe(10)
   expect(refusals.length).toBeGreaterThan(0)
@@ -60,18 +54,23 @@ test('as many invocations run together as the account has concurrency; the other
   }
 })
 
-test('worker managers share the concurrency of the account equally', async () => {
+test('worker managers share the concurrency of the account equally', {
+  timeout: 40_000,
+}, async () => {
   const account = { LAMBUS_ACCOUNT_CONCURRENCY: '4' }
   const system = await started([], account)
-  await deploy(system.lambda, 'takes-time', takesTime)
+  await deployWaits(system)
   const second = await startLambus(
     ['start', 'worker-manager', '--nats', system.natsUrl, '--data-dir', system.dataDir],
     account,
   )
   onTestFinished(() => second.kill())
   // Both have to have heard of each other: a beat is 300 ms.
-  await wait(1_000)
-  expect((await together(system, 10)).most).toBe(2)
+  // Some wait here for those who run, so no gate.
+  const forAWhile: typeof atOnce = (count, invoke) =>
+    Promise.all(Array.from({ length: count }, (_, index) => invoke({ sleepMs: 300 }, index)))
+  await until(async () => (await together(system, forAWhile)).most === 2)
+  expect((await together(system, forAWhile)).most).toBeLessThanOrEqual(2)
 })
 
 test('what a killed invocation had in memory is reported', async () => {
@@ -113,25 +112,30 @@ test('up ends with exit code 1 when its worker dies again and again', async () =
   expect(() => readFileSync(`${system.dataDir}/connection.json`)).toThrow()
 }, 60_000)
 
-test('an answer waits for a link to NATS that is down', async () => {
+test('an answer waits for a link to NATS that is down', { timeout: 60_000 }, async () => {
   const system = await started()
-  await deploy(
-    system.lambda,
-    'sleeps',
-    'export const handler = async () => { await new Promise((r) => setTimeout(r, 700)); return "kept" }',
-  )
-  const bus = await openBus({ servers: system.natsUrl, role: 'client', id: 'test' })
-  onTestFinished(() => bus.close())
-  await bus.request('lambus.invoke.sleeps', '{}', { timeoutMs: 10_000 })
-  const answer = bus.request('lambus.invoke.sleeps', '{}', { timeoutMs: 10_000 })
-  // Whenever the server comes back it is killed again, until the handler is done: its answer finds no link.
-  const until = performance.now() + 1_000
-  await wait(200)
-  while (performance.now() < until) {
-    const server = tree(system.pid).find(({ command }) => /nats-server -c/.test(command))
-    if (server !== undefined) process.kill(server.pid, 'SIGKILL')
-    await wait(20)
+  await deployWaits(system)
+  // Over HTTP: whoever asks over NATS loses its own link too.
+  const ask = async (event: object = {}) => {
+    const asked = { FunctionName: 'waits', Payload: JSON.stringify(event) }
+    const { Payload } = await system.lambda.send(new InvokeCommand(asked))
+    return JSON.parse(Buffer.from(Payload ?? []).toString()) as [number, number]
   }
-  const outcome = await answer
-  expect(typeof outcome === 'string' ? outcome : outcome.string()).toBe('"kept"')
+  await ask()
+  const gate = makeGate()
+  const answer = ask({ gate: gate.path })
+  await until(() => gate.begun() === 1)
+  // Whenever the server comes back it is killed again, until the handler is done: its answer finds no link.
+  const killFor = async (ms: number) => {
+    const end = performance.now() + ms
+    while (performance.now() < end) {
+      const server = tree(system.pid).find(({ command }) => /nats-server -c/.test(command))
+      if (server !== undefined) process.kill(server.pid, 'SIGKILL')
+      await wait(20)
+    }
+  }
+  await killFor(500)
+  gate.open()
+  await killFor(500)
+  expect(await answer).toEqual([expect.any(Number), expect.any(Number)])
 })

@@ -11,6 +11,7 @@ import type { QueueOverview } from '../../actors/queue.ts'
 import type { Bus } from '../../bus/bus.ts'
 import { openBus } from '../../bus/connection.ts'
 import { queues } from '../../bus/subjects.ts'
+import { until } from '../bus/waiting.ts'
 import { deploy, type System, startSystem } from './system.ts'
 
 let system: System
@@ -46,6 +47,7 @@ const overview = async (): Promise<QueueOverview[]> => {
 const own = async () => (await overview()).find(({ queue }) => queue === 'fn-busy')
 
 test('events go to its own queue and back, each is run once', async () => {
+  await until(async () => (await overview()).length === 4)
   expect((await overview()).map(({ queue }) => queue).sort()).toEqual(
     Array.from({ length: 4 }, (_, index) => `shared-${index}`),
   )

@@ -1,5 +1,5 @@
 /** SQS in the whole system: what was sent is there after everything was ended and started again. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -10,6 +10,9 @@ import {
   SQSClient,
 } from '@aws-sdk/client-sqs'
 import { expect, onTestFinished, test } from 'vitest'
+import { openBus } from '../../bus/connection.ts'
+import { pollsOf } from '../aws/sqs-door.ts'
+import { until } from '../bus/waiting.ts'
 import { type LambusProcess, startLambus } from './system.ts'
 
 const ports = ['--http-port', '0', '--inspector-port', '0', '--nats-port', '0']
@@ -36,7 +39,11 @@ test('a message outlives the system, and a long poll does not hold it up', {
   const { MessageId } = await before.send(new SendMessageCommand(asked))
   const poll = new ReceiveMessageCommand({ QueueUrl: other.QueueUrl, WaitTimeSeconds: 20 })
   const polling = before.send(poll)
-  await new Promise((resolve) => setTimeout(resolve, 300))
+  const { user, password } = JSON.parse(readFileSync(join(dataDir, 'connection.json'), 'utf8'))
+  const servers = first.nats.replace('://', `://${user}:${password}@`)
+  const bus = await openBus({ servers, role: 'client', id: 'test' })
+  await until(async () => (await pollsOf(bus, 'empty')) === 1)
+  await bus.close()
   const endedAt = performance.now()
   expect(await first.end()).toBe(0)
   expect((await polling).Messages).toBeUndefined()
