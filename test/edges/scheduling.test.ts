@@ -71,8 +71,8 @@ onLinux(
     const { pid, logged } = await scheduled('batch', { under: ['chrt', '--idle', '0'] })
     expect(logged).toEqual([])
     expect(new Set(policiesOf(pid))).toEqual(new Set(['idle']))
-    // It runs only while nobody else wants to: on a busy machine that takes long.
   },
+  // It runs only while nobody else wants to: on a busy machine that takes long.
   120_000,
 )
 
