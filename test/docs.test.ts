@@ -4,14 +4,15 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { allMachines } from './machines/all.ts'
+import { pathsIn } from './paths-in.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 const read = (path: string) => readFileSync(join(root, path), 'utf8')
 const isThere = (path: string) => existsSync(join(root, path))
 
 const notOurs = ['node_modules', 'dist', '.git', '.lambus']
-const documents = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter(
-  (path) => path.endsWith('.md') && !path.split('/').some((part) => notOurs.includes(part)),
+const documents = pathsIn(root, (name) => !notOurs.includes(name)).filter((path) =>
+  path.endsWith('.md'),
 )
 const { scripts, dependencies, optionalDependencies, devDependencies } = JSON.parse(
   read('package.json'),

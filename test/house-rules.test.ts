@@ -7,6 +7,7 @@ import { knobs } from '../config.ts'
 import { machineModel } from '../edges/machine-model.ts'
 import { stalePages } from '../scripts/machine-docs.ts'
 import { allMachines } from './machines/all.ts'
+import { pathsIn } from './paths-in.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 const read = (path: string) => readFileSync(join(root, path), 'utf8')
@@ -14,9 +15,7 @@ const ignored = read('.gitignore')
   .split('\n')
   .map((line) => line.replaceAll('/', ''))
 /** Every file that is ours: what lies here and is not ignored. */
-const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter(
-  (path) => !path.split('/').some((part) => part === '.git' || ignored.includes(part)),
-)
+const files = pathsIn(root, (name) => name !== '.git' && !ignored.includes(name))
 const sources = files.filter((path) => /\.[cm]?[jt]s$/.test(path))
 const inFolder = (folder: string) => sources.filter((path) => path.startsWith(`${folder}/`))
 const nounsOf = (folder: string) =>

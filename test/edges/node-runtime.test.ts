@@ -394,8 +394,8 @@ describe('a function that is careless', () => {
         'let ticks = 0\nexports.handler = async () => { setTimeout(() => { ticks += 1 }, 1); return ticks }',
     })
     expect((await running.invoke({})).text).toBe('0')
-    const until = performance.now() + 20
-    while (performance.now() < until) await new Promise((resolve) => setImmediate(resolve))
+    // Longer than the process takes on a busy machine to stand still, once it has answered.
+    await new Promise((resolve) => setTimeout(resolve, 200))
     expect((await running.invoke({})).text).toBe('1')
   })
 })

@@ -16,6 +16,9 @@ import { type ZipOptions, zipSync } from 'fflate'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { openPackageCache, removePackages } from '../../edges/package-cache.ts'
 
+/** What is removed goes in the background. */
+const patience = { timeout: 10_000 }
+
 type ZipFiles = Record<string, Uint8Array | [Uint8Array, ZipOptions]>
 
 const text = (content: string) => Buffer.from(content)
@@ -160,7 +163,7 @@ test('a worker that starts again finds what was whole and removes what was not',
   writeFileSync(join(dir, '.unfinished-abc/task/half'), 'x')
   const after = openCache([zip], { dir })
   expect(await after.cache.unpack(sha256(zip))).toBe(root)
-  await vi.waitFor(() => expect(readdirSync(dir)).toEqual([sha256(zip)]))
+  await vi.waitFor(() => expect(readdirSync(dir)).toEqual([sha256(zip)]), patience)
   expect(after.fetched).toEqual([])
 })
 
@@ -178,10 +181,10 @@ test('over its size the cache drops what is longest unused, and nothing in use',
   expect(kept()).toEqual([a, b, c].sort())
   cache.release(c)
   await cache.unpack(d)
-  await vi.waitFor(() => expect(kept()).toEqual([a, b, d].sort()))
+  await vi.waitFor(() => expect(kept()).toEqual([a, b, d].sort()), patience)
   cache.release(a)
   cache.release(b)
   await cache.unpack(c)
-  await vi.waitFor(() => expect(kept()).toEqual([c, d].sort()))
+  await vi.waitFor(() => expect(kept()).toEqual([c, d].sort()), patience)
   expect(fetched).toEqual([a, b, c, d, c])
 })

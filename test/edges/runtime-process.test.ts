@@ -238,4 +238,4 @@ test('two hundred starts and kills leave no descriptor and no zombie behind', as
   }
   expect(descriptors()).toBeLessThanOrEqual(before + 1)
   expect(pids.filter((pid) => existsSync(`/proc/${pid}`))).toEqual([])
-})
+}, 60_000)

@@ -90,13 +90,16 @@ test('after nats-server was killed four times under bursts, invokes work and no 
   const asked = once(bell, 'request')
   const inUse = invoke('waits', { url: `http://127.0.0.1:${(bell.address() as AddressInfo).port}` })
   const [, answer] = await asked
-  let left = await sandboxes()
-  while (performance.now() - calmAtMs < CALM_WITHIN_MS && left.length !== 1) {
+  // A worker that is slow to answer is missing among them: one alone may be one of the others.
+  const left = async () => (await sandboxes()).map(({ function: name, state }) => [name, state])
+  const isCalm = (them: string[][]) => them.length === 1 && them[0]?.join() === 'waits,busy'
+  let there = await left()
+  while (performance.now() - calmAtMs < CALM_WITHIN_MS && !isCalm(there)) {
     await wait(500)
-    left = await sandboxes()
+    there = await left()
   }
-  console.log(`${left.length} left after ${((performance.now() - calmAtMs) / 1000).toFixed(1)} s`)
-  expect(left.map((sandbox) => [sandbox.function, sandbox.state])).toEqual([['waits', 'busy']])
+  console.log(`${there.length} left after ${((performance.now() - calmAtMs) / 1000).toFixed(1)} s`)
+  expect(there).toEqual([['waits', 'busy']])
   expect(await Promise.all([1, 2, 3].map((n) => invoke('naps', { n, ms: 10 })))).toEqual([
     '1',
     '2',

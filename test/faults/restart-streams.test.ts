@@ -84,7 +84,7 @@ test(`a shard goes on where it was, with retries and a split under way (SEED=${s
     texts.map((text) => ({ key: 'k', text })),
   )
   await put(0, 20)
-  await until(() => linesOf('failing').length === 3, { everyMs: 10 })
+  await until(() => linesOf('failing').length >= 3, { everyMs: 10 })
   const shard = (await user.shards('ordered'))[0]
   await user.kinesis().send(
     new SplitShardCommand({
@@ -108,7 +108,7 @@ test(`a shard goes on where it was, with retries and a split under way (SEED=${s
   await until(() => linesOf('failing').length >= 5)
   await user.put('failing', [{ key: 'k', text: 'good' }])
   await until(() => linesOf('failing').some((line) => line.endsWith(' good')))
-  const told = (await user.receive('failures', 1_500)).map((body) => JSON.parse(body))
+  const told = (await user.receive('failures')).map((body) => JSON.parse(body))
   const attempts = linesOf('failing').filter((line) => line.includes('bad'))
   const shards = await user.shards('ordered')
   console.log(
@@ -122,5 +122,7 @@ test(`a shard goes on where it was, with retries and a split under way (SEED=${s
       KinesisBatchInfo: { batchSize: 60 },
     },
   ])
-  expect(attempts.map((line) => line.split(',').length)).toEqual([60, 60, 60, 60, 60])
+  expect(attempts.filter((line) => line.split(',').length !== 60)).toEqual([])
+  // The attempt that ran when everything was killed may have ended without anybody storing it.
+  expect([5, 6]).toContain(attempts.length)
 }, 90_000)

@@ -11,7 +11,7 @@ import { inboxPrefix } from '../../bus/delivered.ts'
 import { checkpointsBucket, kvEntry, kvStream, leasesBucket, status } from '../../bus/subjects.ts'
 import type { LambusProcess } from '../system/system.ts'
 import { type Crew, type CrewRole, startCrew } from './crew.ts'
-import { type StreamUser, streamUser } from './stream-user.ts'
+import { type StreamUser, streamUser, until } from './stream-user.ts'
 
 const staff = {
   'control-plane': 1,
@@ -40,17 +40,18 @@ export type StreamCrew = Crew &
     leases(uuid: string): Promise<Map<string, string>>
     /** What each process says of itself that answers in time. */
     statuses(): Promise<ProcessStatus[]>
-    /** The poller that has the lease of a shard. */
+    /** The poller that has the lease of a shard; waits until there is one that says who it is. */
     readerOf(uuid: string, shard: number): Promise<LambusProcess>
   }
 
 export async function startStreamCrew(
   counts: Partial<Record<CrewRole, number>> = {},
   more: Record<string, string> = {},
+  patience: { answerWithinMs?: number } = {},
 ): Promise<StreamCrew> {
   const crew = await startCrew({ ...staff, ...counts }, { ...environment, ...more })
   const { bus } = crew
-  const user = streamUser(crew.endpoint)
+  const user = streamUser(crew.endpoint, patience)
   const leases = async (uuid: string): Promise<Map<string, string>> => {
     const found = await entriesOf<{ value: string }>(bus, leasesBucket, `shard.${uuid}.*`)
     return new Map([...found].map(([key, { value }]) => [key.slice('shard.'.length), value]))
@@ -64,11 +65,17 @@ export async function startStreamCrew(
     leases,
     statuses,
     async readerOf(uuid, shard) {
-      const id = (await leases(uuid)).get(`${uuid}.${shard}`)
-      const pid = (await statuses()).find((one) => one.id === id)?.pid
-      const found = crew.living('poller').find((process) => process.pid === pid)
-      if (found === undefined) throw new Error(`shard ${shard} of ${uuid} is read by ${id}, ${pid}`)
-      return found
+      let found: LambusProcess | undefined
+      await until(async () => {
+        const id = (await leases(uuid)).get(`${uuid}.${shard}`)
+        const pid = (await statuses()).find((one) => one.id === id)?.pid
+        found = crew.living('poller').find((process) => process.pid === pid)
+        if (found === undefined) {
+          throw new Error(`shard ${shard} of ${uuid} is read by ${id}, ${pid}`)
+        }
+        return true
+      })
+      return found as LambusProcess
     },
     async stop() {
       user.close()

@@ -5,6 +5,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { type StreamCrew, startStreamCrew } from './stream-crew.ts'
+import { until } from './stream-user.ts'
 
 const count = Number(process.env['STORM_RECORDS'] || 50_000)
 /** Few have to be larger, so that one sees whether they are held: 200 MB, and 500 MB in the long one. */
@@ -76,6 +77,7 @@ test(
       }
       const putMs = performance.now() - beganMs
       await wait(3_000)
+      await until(() => crew.written('slow').length > 1_000)
       await memory.stop()
       const numbers = crew.written('slow').map(Number)
       const growthMb = (role: (typeof watched)[number]) =>
@@ -90,7 +92,8 @@ test(
         `${count} records of ${sizeBytes} bytes put in ${(putMs / 1_000).toFixed(1)} s, ${count - numbers.length} of them wait; RSS: ${said.join(', ')}`,
       )
       expect(numbers.length).toBeGreaterThan(1_000)
-      expect(numbers.findIndex((number, index) => number !== index)).toBe(-1)
+      // A put that was not answered in time is made again: what counts is when a record came first.
+      expect([...new Set(numbers)].findIndex((number, index) => number !== index)).toBe(-1)
       for (const role of watched) expect(growthMb(role)).toBeLessThan(mostGrowthMb)
     } finally {
       await crew.stop()

@@ -14,7 +14,7 @@ import {
 } from '@aws-sdk/client-kinesis'
 import { InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda'
 import { NodeHttp2Handler } from '@smithy/node-http-handler'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import type { KinesisEvents } from '../../../edges/http-kinesis.ts'
 import { credentials, sendRaw } from './door.ts'
 import { type KinesisDoor, openKinesisDoor } from './kinesis-door.ts'
@@ -22,7 +22,7 @@ import { type KinesisDoor, openKinesisDoor } from './kinesis-door.ts'
 let door: KinesisDoor
 let client: KinesisClient
 beforeEach(async () => {
-  door = await openKinesisDoor({ requestTimeoutMs: 400 })
+  door = await openKinesisDoor({ requestTimeoutMs: 3_000 })
   client = new KinesisClient({
     endpoint: door.url,
     region: 'us-east-1',
@@ -130,12 +130,19 @@ test('the other services are served over HTTP/2, too', async () => {
   ])
 })
 
+/** Gives up soon: for those who are to be given up on. */
+async function openImpatientDoor(): Promise<KinesisDoor> {
+  const impatient = await openKinesisDoor({ requestTimeoutMs: 400 })
+  onTestFinished(() => impatient.close())
+  return impatient
+}
+
 const sessions: ClientHttp2Session[] = []
 afterEach(() => {
   for (const session of sessions.splice(0)) session.destroy()
 })
-function openSession(): ClientHttp2Session {
-  const session = connectHttp2(door.url)
+function openSession({ url } = door): ClientHttp2Session {
+  const session = connectHttp2(url)
   session.on('error', () => {})
   sessions.push(session)
   return session
@@ -176,7 +183,8 @@ describe('a connection', () => {
   })
 
   test('that says nothing is hung up on', async () => {
-    const socket = connect(door.port, '127.0.0.1')
+    const { port } = await openImpatientDoor()
+    const socket = connect(port, '127.0.0.1')
     await once(socket, 'close')
   })
 
@@ -190,7 +198,7 @@ describe('a connection', () => {
   })
 
   test('whose request never ends is given up on', async () => {
-    const stream = openSession().request(
+    const stream = openSession(await openImpatientDoor()).request(
       { ':method': 'POST', ':path': '/', 'content-type': 'application/x-amz-json-1.1' },
       { endStream: false },
     )

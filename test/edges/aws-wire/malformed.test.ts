@@ -1,17 +1,17 @@
 /** Requests that no SDK sends: each is answered or hung up on, and the door serves the next one. */
 import { InvokeCommand } from '@aws-sdk/client-lambda'
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { openTestDoor, sendRaw, type TestDoor } from './door.ts'
 
 let door: TestDoor
 beforeAll(async () => {
-  door = await openTestDoor({ requestTimeoutMs: 400 })
+  door = await openTestDoor()
 })
 afterAll(() => door.close())
 
-const send = (bytes: string | Uint8Array, silenceMs?: number) =>
-  sendRaw(door.port, bytes, silenceMs)
+/** The silence is for those who are not hung up on: longer than a door needs on a slow machine. */
+const send = (bytes: string | Uint8Array, silenceMs = 5_000) => sendRaw(door.port, bytes, silenceMs)
 const statusOf = (answer: string) => Number(/^HTTP\/1\.1 (\d{3})/.exec(answer)?.[1])
 const errorOf = (answer: string) => /x-amzn-errortype: (\w+)/i.exec(answer)?.[1]
 const stillServes = async () => {
@@ -99,7 +99,7 @@ describe('what is answered', () => {
       'MalformedHttpRequestException',
     ],
   ])('%s', async (_, bytes, status, error) => {
-    const answer = await send(bytes, 1_000)
+    const answer = await send(bytes)
     expect([statusOf(answer), errorOf(answer)]).toEqual([status, error])
     await stillServes()
   })
@@ -116,18 +116,21 @@ describe('what is answered', () => {
   })
 
   test('two requests in one packet get two answers on one connection', async () => {
-    const one = 'GET /_lambus/health HTTP/1.1\r\nhost: x\r\n\r\n'
-    const answer = await send(one + one)
+    const first = 'GET /_lambus/health HTTP/1.1\r\nhost: x\r\n\r\n'
+    const answer = await send(first + head('GET /_lambus/health'))
     expect(answer.match(/HTTP\/1\.1 200/g)).toHaveLength(2)
-    expect(answer).toMatch(/connection: keep-alive/i)
+    expect(answer.slice(0, answer.lastIndexOf('HTTP/1.1'))).toMatch(/connection: keep-alive/i)
   })
 })
 
 describe('slow and broken', () => {
   test('a body that never comes is given up with 408', async () => {
-    const answer = await send(
+    const impatient = await openTestDoor({ requestTimeoutMs: 400 })
+    onTestFinished(() => impatient.close())
+    const answer = await sendRaw(
+      impatient.port,
       'POST /2015-03-31/functions/f/invocations HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n{',
-      3_000,
+      5_000,
     )
     expect([statusOf(answer), errorOf(answer)]).toEqual([408, 'RequestTimeoutException'])
   })
