@@ -43,9 +43,7 @@ const refused = (what: string, uuid?: string) =>
 /** The leader has heard that a poller reads a shard. */
 const isReadFor = (leader: Leader, poller: string) =>
   until(() =>
-    leader.mappings
-      .overview()
-      .some(({ shards }) => shards.some(({ reader }) => reader === poller)),
+    leader.mappings.overview().some(({ shards }) => shards.some(({ reader }) => reader === poller)),
   )
 
 /** Made, enabled, and its shards are there. */
