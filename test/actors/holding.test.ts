@@ -11,6 +11,9 @@ import { until } from '../bus/waiting.ts'
 import { keptLog } from '../kept-log.ts'
 import { startNatsServer, type TestServer } from '../nats-server.ts'
 
+/** Longer than any test. */
+const LONG_MS = 60_000
+
 let server: TestServer
 let bus: Bus
 let leases: Leases<string>
@@ -20,7 +23,7 @@ beforeAll(async () => {
   bus = await openBus({ servers: server.url, role: 'poller', id: 'test' })
   leases = await openLeases<string>(bus, {
     bucket: leasesBucket,
-    ttlMs: 2_000,
+    ttlMs: LONG_MS,
     clock: systemClock,
   })
   assignments = await openDirectory<Assignment>(bus, shardAssignmentsBucket)
@@ -48,12 +51,26 @@ type Poller = {
   lost: (() => void)[]
 }
 
-type Nature = { open?: () => Promise<void>; drains?: boolean; on?: Stores }
+type Nature = {
+  open?: () => Promise<void>
+  drains?: boolean
+  on?: Stores
+  leaseTtlMs?: number
+  drainForMs?: number
+  silenceMs?: number
+}
 type Stores = { leases: Leases<string>; assignments: Directory<Assignment> }
 
 async function startPoller(
   id: string,
-  { open = async () => {}, drains = true, on = { leases, assignments } }: Nature = {},
+  {
+    open = async () => {},
+    drains = true,
+    on = { leases, assignments },
+    leaseTtlMs = LONG_MS,
+    drainForMs = 500,
+    silenceMs = LONG_MS,
+  }: Nature = {},
 ): Promise<Poller> {
   const heard: string[] = []
   const lost: Poller['lost'] = []
@@ -64,10 +81,10 @@ async function startPoller(
     log: keptLog(),
     ...on,
     pollerId: id,
-    leaseTtlMs: 2_000,
-    drainForMs: 500,
+    leaseTtlMs,
+    drainForMs,
     reconcileMs: 1_000,
-    silenceMs: 600,
+    silenceMs,
     async open(of, _, tellLost) {
       note('open')(of)
       lost.push(tellLost)
@@ -104,11 +121,22 @@ test('what is assigned is opened and read, and given back when it is withdrawn',
 })
 
 test('what moves is read by the next as soon as it is left, and its lease is renewed meanwhile', async () => {
-  const a = await startPoller('a', { drains: false })
+  const leaseTtlMs = 4_000
+  const renewed = await openLeases<string>(bus, {
+    bucket: leasesBucket,
+    ttlMs: leaseTtlMs,
+    clock: systemClock,
+  })
+  const a = await startPoller('a', {
+    drains: false,
+    drainForMs: LONG_MS,
+    on: { leases: renewed, assignments },
+    leaseTtlMs,
+  })
   const b = await startPoller('b')
   await assign('a')
   await until(() => a.heard.includes('read'))
-  await wait(2_500)
+  await wait(5_000)
   expect(a.heard).toEqual(['open', 'read'])
   await assign('b')
   await until(() => a.heard.includes('drain'))
@@ -157,12 +185,12 @@ test('a reader that has found itself fenced is closed, and its lease given back;
 })
 
 test('a poller that was stopped holds nothing when it wakes, also before its timer has come', async () => {
-  const a = await startPoller('a')
+  const a = await startPoller('a', { silenceMs: 2_000 })
   await assign('a')
   await until(() => a.heard.includes('read'))
   expect(a.holdings.isHeld(key)).toBe(true)
   // Nothing else runs in this process meanwhile, as when it is stopped.
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 700)
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_300)
   expect(a.holdings.isHeld(key)).toBe(false)
   expect(a.heard).toEqual(['open', 'read', 'left', 'close'])
 })
@@ -182,10 +210,10 @@ test('what is withdrawn while it is being opened is closed when it is open', asy
 })
 
 test('a process that was away for long gives back what it has before it hears anything else', async () => {
-  const a = await startPoller('a')
+  const a = await startPoller('a', { silenceMs: 2_000 })
   await assign('a')
   await until(() => a.heard.includes('read'))
-  const untilMs = performance.now() + 1_000
+  const untilMs = performance.now() + 2_500
   while (performance.now() < untilMs);
   await until(() => a.heard.filter((what) => what === 'read').length === 2)
   expect(a.heard).toEqual(['open', 'read', 'left', 'close', 'open', 'read'])
@@ -208,7 +236,7 @@ test('one whose server has gone stops all the same', async () => {
   const on: Stores = {
     leases: await openLeases<string>(link, {
       bucket: leasesBucket,
-      ttlMs: 60_000,
+      ttlMs: LONG_MS,
       clock: systemClock,
     }),
     assignments: await openDirectory<Assignment>(link, shardAssignmentsBucket),

@@ -133,7 +133,8 @@ async function startPoller(id: string) {
       leaseTtlMs: config.leaseTtlMs,
       drainForMs: config.drainTimeoutMs,
       reconcileMs: config.reconcileMs,
-      silenceMs: 2 * config.beatMs,
+      // A busy machine is not one that has slept.
+      silenceMs: 60_000,
       async open() {
         opened++
         return { read: async () => {}, pause: () => {}, close: async () => {} }

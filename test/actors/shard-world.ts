@@ -62,6 +62,9 @@ export const defaults: MappingSettings = {
   filters: [],
 }
 
+/** Longer than any test: a lease ends when it is given back. */
+const LEASE_TTL_MS = 30_000
+
 const place = { region: 'us-east-1', account: '000000000000' }
 const arn = (stream: string) => `arn:aws:kinesis:us-east-1:000000000000:stream/${stream}`
 
@@ -212,7 +215,7 @@ export async function shardWorld(bus: Bus, handlers: { handle: Handler }) {
         place,
         leases: await openLeases<string>(on, {
           bucket: subjects.leasesBucket,
-          ttlMs: 3_000,
+          ttlMs: LEASE_TTL_MS,
           clock,
           log,
         }),
@@ -249,10 +252,11 @@ export async function shardWorld(bus: Bus, handlers: { handle: Handler }) {
           failures.push(failure)
         },
         pollerId: own(pollerId),
-        leaseTtlMs: 3_000,
+        leaseTtlMs: LEASE_TTL_MS,
         drainForMs: 5_000,
         reconcileMs: 500,
-        silenceMs: 600,
+        // A busy machine is not one that has slept.
+        silenceMs: 60_000,
         reservationTimeoutMs: 1_000,
         backOffMs: 10,
         longestBackOffMs: 200,

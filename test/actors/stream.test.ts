@@ -50,7 +50,8 @@ async function tracker(
     place: { region: 'us-east-1', account: '000000000000' },
     shardLimit: 500,
     settleMs: SETTLE_MS,
-    reconcileMs: 1_000,
+    // Its requests would be counted with those of a change.
+    reconcileMs: 60_000,
     lookEveryMs: 1_000,
     changed: () => {},
     ...more,
@@ -220,7 +221,9 @@ test('what a stream does not do is refused in the words of AWS', async () => {
     message:
       "DeleteStream can't delete 000000000000:refused because there are consumers associated with this data stream. To delete refused anyway, set the EnforceConsumerDeletion parameter to true to force the deletion of all the consumers that are associated with it.",
   })
-  await vi.waitUntil(() => streams.get('refused')?.consumers[0]?.status === 'ACTIVE')
+  await vi.waitUntil(() => streams.get('refused')?.consumers[0]?.status === 'ACTIVE', {
+    timeout: 10_000,
+  })
   await ask({ type: 'merge', name: 'refused', shard: 0, adjacent: 1 })
   expect((await ask(splitOf('refused'))).message).toBe(
     'Stream refused under account 000000000000 not ACTIVE, instead in state UPDATING',

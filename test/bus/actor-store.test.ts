@@ -7,6 +7,7 @@ import type { Bus } from '../../bus/bus.ts'
 import { openBus } from '../../bus/connection.ts'
 import { actorsBucket, kvEntry } from '../../bus/subjects.ts'
 import { cutProxy, startNatsServer, type TestServer } from '../nats-server.ts'
+import { keepCutting } from './waiting.ts'
 
 let server: TestServer
 let bus: Bus
@@ -141,14 +142,14 @@ test('two processes that count together over breaking links count every step onc
     const proxy = await cutProxy(server.port)
     const mine = await openBus({ servers: proxy.url, role: 'test', id })
     const store = await openActorStore(mine)
-    const cutting = setInterval(() => proxy.cut(), 120)
+    const stopCutting = keepCutting(proxy, 120)
     while (seen.length < 60) {
       const there = await store.load('counter', 'both')
       const step = (there?.document.step ?? 0) + 1
       const outcome = await store.save('counter', 'both', actor(step), there?.revision ?? 0)
       if (outcome !== 'conflict') seen.push(step)
     }
-    clearInterval(cutting)
+    stopCutting()
     // Closing over a link that has just been cut would wait for its drain.
     await store.load('counter', 'both')
     await mine.close()

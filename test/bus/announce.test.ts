@@ -18,8 +18,12 @@ afterAll(async () => {
   await server.stop()
 })
 
-const say = (subject: string, { on = bus, id = subject, body = 'x', patienceMs = 0 } = {}) =>
-  announce(on, { subject, body, headers: { 'Nats-Msg-Id': id }, waitMs: 300, patienceMs })
+const say = (
+  subject: string,
+  { on = bus, id = subject, body = 'x', waitMs = 300, patienceMs = 0 } = {},
+) => announce(on, { subject, body, headers: { 'Nats-Msg-Id': id }, waitMs, patienceMs })
+/** For what is answered: a busy machine has time to. */
+const waitMs = 5_000
 
 const addStream = async (settings: Partial<StreamConfig> & { name: string }) =>
   (await bus.jetstreamManager()).streams.add(settings)
@@ -40,21 +44,21 @@ test('a subscriber hears without having to answer', async () => {
 
 test('a stream stores the same message once', async () => {
   await addStream({ name: 'KEEPS', subjects: ['kept.*'] })
-  expect(await say('kept.a', { id: '1' })).toBe('heard')
-  expect(await say('kept.a', { id: '1' })).toBe('heard')
-  expect(await say('kept.a', { id: '2' })).toBe('heard')
+  expect(await say('kept.a', { id: '1', waitMs })).toBe('heard')
+  expect(await say('kept.a', { id: '1', waitMs })).toBe('heard')
+  expect(await say('kept.a', { id: '2', waitMs })).toBe('heard')
   expect(await messagesIn('KEEPS')).toBe(2)
 })
 
 test('a stream that does not take a message says why', async () => {
   await addStream({ name: 'FULL', subjects: ['full.*'], max_msgs: 1, discard: DiscardPolicy.New })
   await addStream({ name: 'SMALL', subjects: ['small.*'], max_msg_size: 100 })
-  await say('full.a', { id: '1' })
-  expect(await say('full.a', { id: '2' })).toEqual({
+  await say('full.a', { id: '1', waitMs })
+  expect(await say('full.a', { id: '2', waitMs })).toEqual({
     refused: 'maximum messages exceeded',
     passing: true,
   })
-  expect(await say('small.a', { body: 'x'.repeat(200) })).toEqual({
+  expect(await say('small.a', { body: 'x'.repeat(200), waitMs })).toEqual({
     refused: 'message size exceeds maximum allowed',
     passing: false,
   })

@@ -168,7 +168,7 @@ describe('a link that breaks', () => {
       servers: proxy.url,
       role: 'control-plane',
       id: 'far',
-      timeoutMs: 1_000,
+      timeoutMs: 3_000,
     })
     const there = await openCode(far)
     const bytes = randomBytes(20_000_000)

@@ -44,6 +44,8 @@ describe('connecting', () => {
 
   test('the connection carries the role and the id, and its inboxes the role', async () => {
     const bus = await busFor({ role: 'worker-manager', id: 'w1' })
+    // By then the server knows of its inbox.
+    await bus.nats.flush()
     const response = await fetch(`${server.monitoringUrl}/connz?subs=1`)
     const { connections } = (await response.json()) as {
       connections: { name: string; subscriptions_list: string[] }[]

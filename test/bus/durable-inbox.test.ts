@@ -14,6 +14,7 @@ import type { Consumption, Delivery, Handle } from '../../bus/durable-delivery.t
 import { type DurableInbox, openDurableInbox } from '../../bus/durable-inbox.ts'
 import { anyDurable, durable, durableConsumer, durableStream } from '../../bus/subjects.ts'
 import { cutProxy, startNatsServer, type TestServer } from '../nats-server.ts'
+import { keepCutting } from './waiting.ts'
 
 let server: TestServer
 let bus: Bus
@@ -125,9 +126,9 @@ describe('posting', () => {
     const proxy = await cutProxy(server.port)
     const fragile = await openBus({ servers: proxy.url, role: 'test', id: 'fragile' })
     const fragileInbox = await openDurableInbox(fragile)
-    const cutting = setInterval(() => proxy.cut(), 60)
+    const stopCutting = keepCutting(proxy, 60)
     onTestFinished(async () => {
-      clearInterval(cutting)
+      stopCutting()
       await fragile.close()
       await proxy.close()
     })
@@ -177,9 +178,9 @@ describe('timers', () => {
   test('a timer that is set again rings once, at the new time', async () => {
     const { handle, heard, deliveries } = listener()
     await listen(handle)
-    await later('t', 1, 200)
-    await later('t', 2, 400)
-    await later('other', 3, 700)
+    await later('t', 1, 2_000)
+    await later('t', 2, 3_000)
+    await later('other', 3, 4_500)
     await heard(2)
     expect(numbers(deliveries)).toEqual([2, 3])
   })
@@ -187,8 +188,8 @@ describe('timers', () => {
   test('a timer that was taken back does not ring, and the others do', async () => {
     const { handle, heard, deliveries } = listener()
     await listen(handle)
-    await later('t', 1, 200)
-    await later('other', 2, 500)
+    await later('t', 1, 2_000)
+    await later('other', 2, 3_000)
     await inbox.cancelLater(machine, 'a', 't')
     await inbox.cancelLater(machine, 'a', 'never set')
     await heard(1)
@@ -327,11 +328,11 @@ describe('failure', () => {
 
   test('a handler that works longer than the acknowledgement may take keeps its event, and those behind it', async () => {
     const { handle, heard, deliveries } = listener(async ({ event }) => {
-      if (event['n'] === 1) await new Promise((resolve) => setTimeout(resolve, 1_500))
+      if (event['n'] === 1) await new Promise((resolve) => setTimeout(resolve, 4_000))
     })
     await post('a', 1)
     await post('a', 2)
-    await listen(handle, { ackWaitMs: 500 })
+    await listen(handle, { ackWaitMs: 1_500 })
     await heard(2)
     expect(numbers(deliveries)).toEqual([1, 2])
     expect(deliveries.map(({ redelivered }) => redelivered)).toEqual([false, false])
@@ -456,10 +457,10 @@ describe('life', () => {
       concurrency: 4,
       ackWaitMs: 500,
     })
-    const cutting = setInterval(() => proxy.cut(), 150)
+    const stopCutting = keepCutting(proxy, 150)
     for (let n = 0; n < 200; n++) await post(`i${n % 20}`, n)
     await waitFor(async () => (await stored()) === 0)
-    clearInterval(cutting)
+    stopCutting()
     await fragile.ready()
     await consumption.stop()
     await fragile.close()

@@ -7,7 +7,7 @@ import { encodePacket } from '../../bus/event-packet.ts'
 import { countsOf, ensureEvents, waitingEvents } from '../../bus/event-stream.ts'
 import { openEventWriter } from '../../bus/event-writer.ts'
 import { type EventRef, type Lane, openLane } from '../../bus/lane.ts'
-import { openLedger } from '../../bus/lane-ledger.ts'
+import { decidedIn, openLedger } from '../../bus/lane-ledger.ts'
 import { anyPacketOf, endPacket, eventPacket, eventStream, retry } from '../../bus/subjects.ts'
 import { systemClock } from '../../edges/clock.ts'
 import { keptLog } from '../kept-log.ts'
@@ -147,7 +147,7 @@ describe('who takes a lane over', () => {
     )
     // Finished without anything to follow: it is known a tenth of a second later.
     await first.finish([refOf(first, 'b')], [])
-    await wait(300)
+    await until(async () => Object.values(await decidedIn(bus, 'q', lane)).flat().length === 2)
     const second = await read(lane, 2)
     await until(() => second.taken.length === 2)
     expect(idsOf(second)).toEqual(['c', 'a2'])

@@ -66,7 +66,7 @@ describe('acquiring', () => {
       ),
     )
     const racers = await Promise.all(
-      Array.from({ length: 20 }, (_, n) => leasesIn(bucket, SHORT_MS, buses[n % 4])),
+      Array.from({ length: 20 }, (_, n) => leasesIn(bucket, 3 * SHORT_MS, buses[n % 4])),
     )
     let lastEpoch = 0
     for (let round = 0; round < 12; round += 1) {
@@ -108,27 +108,29 @@ describe('renewing', () => {
   })
 
   test('a lease that is renewed outlives its TTL, and one that is not ends', async () => {
-    const leases = await leasesIn(newBucket(), SHORT_MS)
+    const ttlMs = 3 * SHORT_MS
+    const leases = await leasesIn(newBucket(), ttlMs)
     let kept = await acquired(leases, 'kept', 'a')
     await acquired(leases, 'left', 'a')
-    const until = Date.now() + 2 * SHORT_MS
-    while (Date.now() < until) {
-      await wait(SHORT_MS / 3)
+    const endMs = Date.now() + 2 * ttlMs
+    while (Date.now() < endMs) {
+      await wait(ttlMs / 3)
       const renewed = await leases.renew(kept)
       if (renewed === 'lost') throw new Error('lost')
       kept = renewed
     }
     expect(await leases.read('kept')).toMatchObject({ epoch: kept.epoch })
-    expect(await leases.read('left')).toBeUndefined()
+    await until(async () => (await leases.read('left')) === undefined)
   })
 
   test('is refused after an expiry, whether nobody has it now or somebody else', async () => {
-    const leases = await leasesIn(newBucket(), SHORT_MS)
+    const bucket = newBucket()
+    const leases = await leasesIn(bucket, SHORT_MS)
     const lease = await acquired(leases, 'p', 'a')
     await until(async () => (await leases.read('p')) === undefined)
     expect(Date.now()).toBeGreaterThanOrEqual(lease.heldUntil)
     expect(await leases.renew(lease)).toBe('lost')
-    const next = await acquired(leases, 'p', 'b')
+    const next = await acquired(await leasesIn(bucket, LONG_MS), 'p', 'b')
     expect(await leases.renew(lease)).toBe('lost')
     await leases.release(lease)
     expect(await leases.read('p')).toMatchObject({ value: 'b', epoch: next.epoch })
@@ -191,9 +193,13 @@ describe('watching', () => {
     )
     expect(heard).toEqual([['early', 'a', early.epoch]])
     expect(watch.get('early')).toMatchObject({ value: 'a', epoch: early.epoch })
+    // What is written over at once may never be heard of.
     await leases.renew(early, 'b')
+    await until(() => heard.length === 2)
     await leases.release(early)
+    await until(() => heard.length === 3)
     const late = await acquired(leases, 'late', 'c')
+    await until(() => heard.length === 4)
     await leases.evict('late', late.revision)
     await until(() => heard.length === 5)
     expect(heard.slice(1)).toEqual([
@@ -323,7 +329,7 @@ test('leases and their deadlines survive kill -9 of the server', async () => {
   await until(() => ends.has('ending'))
   const endedAt = ends.get('ending') ?? 0
   expect(endedAt).toBeGreaterThanOrEqual(ending.heldUntil - 1)
-  expect(endedAt).toBeLessThan(Math.max(ending.heldUntil, backAt) + 2_000)
+  expect(endedAt).toBeLessThan(Math.max(ending.heldUntil, backAt) + 5_000)
 
   // One that ends while the server is away is heard of when it is back.
   const away = await acquired(short, 'away', 'a')

@@ -33,7 +33,7 @@ async function busOf(user: string, role = user.replaceAll('_', '-')): Promise<Bu
 
 /** Undefined: the server lets it through. */
 async function refusal(bus: Bus, subject: string): Promise<unknown> {
-  const error = await bus.nats.request(subject, '{}', { timeout: 500 }).catch((reason) => reason)
+  const error = await bus.nats.request(subject, '{}', { timeout: 5_000 }).catch((reason) => reason)
   return error instanceof errors.RequestError ? error.cause : undefined
 }
 
@@ -84,7 +84,7 @@ test('stream trackers make, cut and remove record streams; front ends store and 
       },
     )
     source.more()
-    await vi.waitUntil(() => pulled.length === 21, 2_000)
+    await vi.waitUntil(() => pulled.length === 21, 10_000)
     source.stop()
     await bus.nats.flush()
   }
@@ -93,7 +93,7 @@ test('stream trackers make, cut and remove record streams; front ends store and 
     const manager = await tracker.jetstreamManager()
     const { state } = await manager.streams.info(subjects.recordStream('orders.new'))
     return state.consumer_count === 0
-  }, 2_000)
+  }, 10_000)
   expect(await removeRecordStream(tracker, cut, leading)).toBe('removed')
 })
 
@@ -127,7 +127,7 @@ test('stream trackers lead by lease', async () => {
   if (lease === undefined) throw new Error('somebody else has it')
   const renewed = await leases.renew(lease)
   if (renewed === 'lost') throw new Error('lost')
-  expect(await watch.reached(renewed.revision, 2_000)).toBe(true)
+  expect(await watch.reached(renewed.revision, 10_000)).toBe(true)
   await leases.release(renewed)
 })
 
@@ -173,7 +173,7 @@ test('front ends, control planes and pollers speak to the stream tracker, people
   expect(typeof (await controlPlane.request(subjects.trackerMapping, '{}'))).toBe('object')
   poller.publish(subjects.trackerEnded, '{}')
   poller.publish(subjects.trackerResult, '{}')
-  await vi.waitUntil(() => heard.length === 4, 2_000)
+  await vi.waitUntil(() => heard.length === 4, 10_000)
 
   const people = await busOf('client', 'cli')
   frontEnd.subscribe(subjects.anyKinesis, (message) => void message.respond('{}'))

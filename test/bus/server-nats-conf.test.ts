@@ -58,7 +58,7 @@ async function refusedSubscription(bus: Bus, subject: string): Promise<unknown> 
 }
 
 async function refusedPublish(bus: Bus, subject: string): Promise<unknown> {
-  const error = await bus.nats.request(subject, '{}', { timeout: 1_000 }).catch((reason) => reason)
+  const error = await bus.nats.request(subject, '{}', { timeout: 5_000 }).catch((reason) => reason)
   expect(error, subject).toBeInstanceOf(errors.RequestError)
   return error.cause
 }
@@ -107,7 +107,7 @@ describe.each(roles)('%s', (user) => {
     })
     onTestFinished(() => presence.goodbye())
     await bus.nats.flush()
-    expect(await presence.probe(`${role}-1`, 1_000)).toBe('alive')
+    expect(await presence.probe(`${role}-1`, 5_000)).toBe('alive')
   })
 
   test('hears no answers that are for others, and does not speak to the server itself', async () => {
@@ -165,7 +165,7 @@ test('worker managers lease partitions and see who has them', async () => {
   if (lease === undefined) throw new Error('somebody else has it')
   const renewed = await leases.renew(lease)
   if (renewed === 'lost') throw new Error('lost')
-  expect(await watch.reached(renewed.revision, 2_000)).toBe(true)
+  expect(await watch.reached(renewed.revision, 10_000)).toBe(true)
   expect(watch.get('worker-manager.0')?.value).toBe('a')
   await leases.release(renewed)
   expect(await leases.read('worker-manager.0')).toBeUndefined()
@@ -213,7 +213,7 @@ test('functions are written by the control plane and watched by those who need t
     const functions = await openFunctions(await busOf(user))
     const watched = await functions.watch({ clock, reconcileEveryMs: 1_000 })
     onTestFinished(() => watched.stop())
-    expect(await watched.reached(put.revision, 2_000), user).toBe(true)
+    expect(await watched.reached(put.revision, 10_000), user).toBe(true)
     expect((await functions.read('f'))?.revision).toBe(put.revision)
   }
   expect(await own.remove({ name: 'f', incarnation: 'i', step: 2 })).not.toBe('stale')
@@ -260,8 +260,15 @@ test('workers write logs and people read them', async () => {
   writer.write('f', { atMs: Date.now(), stream: 'stdout', text: 'hello' })
   await writer.close()
   const people = await busOf('client', 'cli')
+  // What was sent at last is stored a moment later.
   const texts: string[] = []
-  for await (const { text } of readLogs(people, 'f')) texts.push(text)
+  await vi.waitUntil(
+    async () => {
+      for await (const { text } of readLogs(people, 'f')) texts.push(text)
+      return texts.length > 0
+    },
+    { timeout: 10_000 },
+  )
   expect(texts).toEqual(['hello'])
 })
 
@@ -294,7 +301,7 @@ test('front ends keep SQS queues, pollers put dead letters into them, people ask
   const deliver = sqsDelivery(await busOf('poller'), kept)
   const delivered = { queueName: 'q', body: 'dead', deduplicationId: 'd' }
   expect(await deliver(delivered)).toEqual({ messageId: expect.any(String) })
-  const [message] = await receive(frontEnd, queues, changed, { most: 1, waitMs: 2_000 })
+  const [message] = await receive(frontEnd, queues, changed, { most: 1, waitMs: 10_000 })
   if (message === undefined) throw new Error('nothing came')
   await makeVisibleIn(frontEnd, message.delivery, 1_000)
   expect(await messageExists(frontEnd, record, message.delivery.sequence)).toBe(true)
@@ -308,7 +315,8 @@ test('front ends keep SQS queues, pollers put dead letters into them, people ask
 
   frontEnd.subscribe(subjects.sqsInFlight, (asked) => void asked.respond('{}'))
   await frontEnd.nats.flush()
-  expect(await frontEnd.askAll(subjects.sqsInFlight, 'i', { waitMs: 100 })).toHaveLength(1)
+  const answers = await frontEnd.askAll(subjects.sqsInFlight, 'i', { waitMs: 5_000, expected: 1 })
+  expect(answers).toHaveLength(1)
   frontEnd.subscribe(subjects.anySqsApi, (asked) => void asked.respond('{}'))
   await frontEnd.nats.flush()
   const people = await busOf('client', 'cli')
@@ -356,7 +364,7 @@ test('leaders of state managers and leasing services are leaders by lease', asyn
     onTestFinished(() => watch.stop())
     const lease = await leases.acquire(`leader.${user}`, 'a')
     if (lease === undefined) throw new Error('somebody else has it')
-    expect(await watch.reached(lease.revision, 2_000)).toBe(true)
+    expect(await watch.reached(lease.revision, 10_000)).toBe(true)
     expect(await leases.evict(lease.key, lease.revision)).toBe(true)
   }
 })
@@ -471,7 +479,7 @@ test('front ends, pollers and state managers hear what they say to each other', 
   await manager.nats.flush()
   poller.publish(subjects.overflow('f'))
   poller.publish(subjects.pollerReport('p1'), '{}')
-  await vi.waitUntil(() => heard.length === 2, 2_000)
+  await vi.waitUntil(() => heard.length === 2, 10_000)
 
   for (const bus of [frontEnd, poller, manager]) {
     const backlog = new Promise((tell) => void bus.subscribe(subjects.backlog, tell))

@@ -46,28 +46,33 @@ const record = (more: Partial<WorkerRecord> = {}): WorkerRecord => ({
   ...more,
 })
 const seen = () => changes.filter(([changed]) => changed === id).map(([, value]) => value)
-const options = { ttlMs: 1_000, clock: systemClock }
+const options = { ttlMs: 30_000, clock: systemClock }
+/** For workers that are to go away by themselves: it is seen before that they are there. */
+const short = { ...options, ttlMs: 3_000 }
 /** Never renews. */
 const deadClock: Clock = { ...systemClock, setTimer: () => 0, clearTimer: () => {} }
 
 test('a worker is seen when it registers, when it changes and when it leaves', async () => {
+  // What is written over at once may never be seen.
   const registration = await registerWorker(bus, record(), options)
+  await until(() => seen().length === 1)
   await registration.update(record({ usedMb: 512, sandboxes: 4 }))
+  await until(() => seen().length === 2)
   await registration.remove()
   await until(() => seen().at(-1) === undefined && seen().length > 0)
   expect(seen()).toEqual([record(), record({ usedMb: 512, sandboxes: 4 }), undefined])
 })
 
 test('a worker that no longer renews goes away by itself', async () => {
-  await registerWorker(bus, record(), { ...options, clock: deadClock })
+  await registerWorker(bus, record(), { ...short, clock: deadClock })
   await until(() => seen().length === 2)
   expect(seen()).toEqual([record(), undefined])
 })
 
 test('a worker that renews stays', async () => {
   const other = `${id}-that-does-not`
-  const registration = await registerWorker(bus, record(), options)
-  await registerWorker(bus, record({ id: other }), { ...options, clock: deadClock })
+  const registration = await registerWorker(bus, record(), short)
+  await registerWorker(bus, record({ id: other }), { ...short, clock: deadClock })
   // By the server's own clock: the other one was stored later and has gone first.
   await until(() => changes.some(([changed, value]) => changed === other && value === undefined))
   expect(seen()).not.toContain(undefined)
@@ -91,10 +96,7 @@ test('a worker that was cut off for longer than its TTL is back as soon as its l
     await fragile.close()
     await proxy.close()
   })
-  const registration = await registerWorker(fragile, record(), {
-    ...options,
-    clock: deadClock,
-  })
+  const registration = await registerWorker(fragile, record(), { ...short, clock: deadClock })
   await cutOff(proxy, fragile)
   await until(() => seen().at(-1) === undefined && seen().length === 2)
   proxy.resume()
@@ -105,6 +107,7 @@ test('a worker that was cut off for longer than its TTL is back as soon as its l
 
 test('a removal while an update is on its way is the last word', async () => {
   const registration = await registerWorker(bus, record(), options)
+  await until(() => seen().length > 0)
   const updating = registration.update(record({ sandboxes: 1 }))
   await registration.remove()
   await updating
