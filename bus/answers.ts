@@ -27,7 +27,10 @@ type Answer = { reply: string; payload: Uint8Array | string; headers: MsgHdrs | 
 const CONFIRM_EVERY_MS = 50
 /** Those who wait may dial a moment later than we do: their inboxes have to be there again. */
 const OTHERS_BACK_MS = 400
-/** Of the oldest no more is kept: that so much is on its way and none of it has arrived is no case worth the memory. */
+/**
+ * Of the oldest no more is kept: that so much is on its way and none of it has arrived is no case worth the memory. What was
+ * never sent is kept in any case; while the link is down nothing new is asked.
+ */
 const MOST_BYTES = 16_777_216
 
 export function openAnswers(
@@ -41,6 +44,9 @@ export function openAnswers(
   let bytes = 0
   let asking: unknown
   let again: unknown
+
+  /** All that is kept was sent at least once over the link that there is. */
+  const wasSent = (): boolean => bus.up && again === undefined
 
   const drop = (count: number): void => {
     for (const { payload } of kept.slice(0, count)) bytes -= payload.length
@@ -59,7 +65,7 @@ export function openAnswers(
   const confirm = async (): Promise<void> => {
     const last = kept.at(-1)
     try {
-      if (bus.up && again === undefined) {
+      if (wasSent()) {
         await bus.nats.flush()
         drop(confirmed)
         confirmed = last === undefined ? 0 : kept.lastIndexOf(last) + 1
@@ -97,7 +103,7 @@ export function openAnswers(
       if (bus.up) publish(answer)
       kept.push(answer)
       bytes += payload.length
-      if (bytes > mostBytes) drop(over())
+      if (wasSent() && bytes > mostBytes) drop(over())
       asking ??= clock.setTimer(confirmSoon, CONFIRM_EVERY_MS)
     },
     get size() {
@@ -105,6 +111,7 @@ export function openAnswers(
     },
     stop() {
       forgetReconnects()
+      kept = []
       clock.clearTimer(asking)
       clock.clearTimer(again)
     },

@@ -120,6 +120,18 @@ test('are kept only as far as there is room, the newest first', async () => {
   expect(heard[0]).toHaveLength(2_000)
 })
 
+test('that were never sent are all kept, however large', async () => {
+  await ask(4)
+  proxy.cut()
+  await until(() => !answerer.up)
+  for (const { reply = '' } of asked) answers.give(reply, Buffer.alloc(400))
+  expect(answers.size).toBe(4)
+  await answerer.ready()
+  // The link is back, and those before are still to be sent.
+  answers.give('nobody', Buffer.alloc(400))
+  await until(() => heard.length === 4)
+})
+
 test('are not given to anybody twice who asked once', async () => {
   await ask(1)
   giveAll()
