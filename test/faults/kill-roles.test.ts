@@ -109,9 +109,8 @@ describe('with one of two killed under load', () => {
         `${role}: ${after.length} after the kill, ${failed.length} failed (${[...new Set(failed.map(({ error }) => error))].join('; ')}), last failure began at ${lastFailureMs.toFixed(0)} ms, slowest ${slowestMs.toFixed(0)} ms`,
       )
       expect(after.filter(({ ok }) => ok).length).toBeGreaterThan(100)
-      // Single samples, and printed: the bench measures how soon. Who is not replaced fails for longer.
-      expect(lastFailureMs).toBeLessThan(6_000)
-      expect(slowestMs).toBeLessThan(6_000)
+      expect(lastFailureMs).toBeLessThan(2_000)
+      expect(slowestMs).toBeLessThan(2_000)
       await startRole(role)
     },
     60_000,
@@ -129,8 +128,7 @@ describe('with one of two killed under load', () => {
     await expect(inFlight).rejects.toMatchObject({ name: 'ServiceException' })
     const errorMs = performance.now() - killedAtMs
     console.log(`worker: its caller had an error after ${errorMs.toFixed(0)} ms`)
-    // A single sample; the function's own timeout is 20 s.
-    expect(errorMs).toBeLessThan(6_000)
+    expect(errorMs).toBeLessThan(2_000)
     await startRole('worker')
     const { Payload } = await lambda.send(
       new InvokeCommand({ FunctionName: 'works', Payload: '{"n":2}' }),

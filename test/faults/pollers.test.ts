@@ -113,9 +113,7 @@ test('what a killed poller read is read by another in less than 2 s', async () =
   console.log(
     `${kills} kills: longest wait of an event p50 ${waits[kills / 2]} ms, p99 ${waits.at(-1)} ms; ${tally.accepted} accepted, ${tally.lost.length} lost, ${tally.doubled.length} with two ends, ${tally.doubledSuccesses} attempts twice`,
   )
-  // One of them may meet a busy moment of the machine.
-  expect(waits[kills / 2]).toBeLessThan(2_000)
-  expect(waits.at(-1)).toBeLessThan(6_000)
+  expect(waits.at(-1)).toBeLessThan(2_000)
   expect(tally).toMatchObject({ lost: [], doubled: [] })
 }, 180_000)
 
@@ -150,8 +148,7 @@ test('a poller that is stopped is replaced, and changes nothing when it wakes', 
   console.log(
     `each of ${waits.length} pollers stopped: longest wait of an event ${waits.join(', ')} ms; after it woke ${again} events were attempted that had been before`,
   )
-  // Single samples: the campaign measures them.
-  expect(Math.max(...waits)).toBeLessThan(6_000)
+  expect(Math.max(...waits)).toBeLessThan(2_500)
   // If one was stopped between its look at the clock and the sending, that attempt is sent when it wakes: the result of an
   // order is fenced, the order is not.
   expect(again).toBeLessThanOrEqual(waits.length)
@@ -188,6 +185,5 @@ test('a poller that is ended leaves nothing behind, and nothing is attempted twi
   expect(code).toBe(0)
   if (oversleeps() === oversleptBefore) expect(twice).toEqual([])
   expect(attempts.size).toBe(events.accepted.size)
-  // A single sample: the campaign measures it.
-  expect(waitMs).toBeLessThan(6_000)
+  expect(waitMs).toBeLessThan(1_500)
 }, 60_000)

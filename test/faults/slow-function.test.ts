@@ -72,7 +72,5 @@ test('quick functions are done in less than 250 ms beside one that takes a minut
     `${took.length} events of 20 quick functions beside 300 of a slow one: p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, slowest ${at(1)} ms`,
   )
   expect(own.length).toBeGreaterThan(0)
-  // A round or two of the forty may meet a busy moment of the machine; nobody waits for the slow one.
-  expect(at(0.9)).toBeLessThan(250)
-  expect(at(1)).toBeLessThan(10_000)
+  expect(at(0.99)).toBeLessThan(250)
 }, 120_000)

@@ -106,9 +106,7 @@ test('a shard goes on elsewhere in less than 2 s after its poller was killed, at
   )
   expect(isAllSeen()).toBe(true)
   expect(doneAgain).toEqual([])
-  // One of them may meet a busy moment of the machine.
-  expect(waits[kills >> 1]).toBeLessThan(2_000)
-  expect(waits.at(-1)).toBeLessThan(6_000)
+  expect(waits.at(-1)).toBeLessThan(2_000)
 }, 240_000)
 
 test('a poller that is stopped is replaced, and neither goes on nor stores anything when it wakes', async () => {
@@ -135,8 +133,7 @@ test('a poller that is stopped is replaced, and neither goes on nor stores anyth
   console.log(
     `stopped: another went on after ${waitMs} ms; after it woke ${again.length} records were handled again`,
   )
-  // A single sample: the campaign measures it.
-  expect(waitMs).toBeLessThan(6_000)
+  expect(waitMs).toBeLessThan(2_500)
   // If it was stopped between its look at the clock and the sending, that batch is sent when it wakes: the result of an order
   // is fenced, the order is not.
   expect(again.length).toBeLessThanOrEqual(5)
@@ -289,8 +286,7 @@ test.each([
     // The attempt that ran when the poller was killed may have ended without anybody hearing of it.
     expect(alone.length - 3).toBeLessThanOrEqual(isKilled ? 1 : 0)
     expect(alone.length).toBeGreaterThanOrEqual(3)
-    // A single sample: the campaign measures it.
-    expect(freeMs).toBeLessThan(6_000)
+    expect(freeMs).toBeLessThan(1_000)
   },
   60_000,
 )
