@@ -15,6 +15,9 @@ import type { Log } from '../bus/bus.ts'
 import type { Config } from '../config.ts'
 
 const OTHER = 0
+/** It gives up at a thread that has ended since it listed them, and leaves those behind it as they are. */
+const ATTEMPTS = 3
+const chrtArguments = ['--all-tasks', '--batch', '--pid', '0', String(process.pid)]
 
 /**
  * Puts all threads of this process under the policy, and so whatever it starts from now on. Takes some milliseconds. Who was
@@ -23,14 +26,18 @@ const OTHER = 0
 export function schedule(policy: Config['schedulingPolicy'], log: Log): void {
   if (policy === 'default' || process.platform !== 'linux') return
   if (policyIn(readFileSync('/proc/self/stat', 'utf8')) !== OTHER) return
-  const { status, error, stderr } = spawnSync(
-    'chrt',
-    ['--all-tasks', '--batch', '--pid', '0', String(process.pid)],
-    { stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' },
-  )
-  if (status === 0) return
+  let why = ''
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const { status, error, stderr } = spawnSync('chrt', chrtArguments, {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      encoding: 'utf8',
+    })
+    if (status === 0) return
+    why = error?.message ?? stderr.trim()
+    if (error !== undefined) break
+  }
   log.info(
-    { code: 'SCHEDULING_NOT_BATCH', why: error?.message ?? stderr.trim() },
+    { code: 'SCHEDULING_NOT_BATCH', why },
     'no batch scheduling: a busy machine does fewer invocations',
   )
 }
