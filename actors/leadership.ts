@@ -36,6 +36,8 @@ export type LeadershipBinding = {
   suspect(id: string): void
   /** Leads from now on. Called before anything is decided; what it returns is waited for. */
   lead(epoch: number): Promise<void>
+  /** Leads, and what `lead` began is done. */
+  serve?(): void
   /** Leads no more. */
   follow(): void
 }
@@ -89,6 +91,7 @@ export function openLeadership(binding: LeadershipBinding): Leadership {
       },
       serve: () => {
         log.info({ office, epoch: held?.epoch }, 'leads')
+        binding.serve?.()
         settle()
       },
       stopServing: () => binding.follow(),

@@ -31,6 +31,7 @@ import type { StreamRecord } from '../machines/stream.ts'
 import { type Host, host } from './actor.ts'
 import { removeOrphans } from './checkpoint-orphans.ts'
 import { heardStreams } from './heard-streams.ts'
+import { openLeaderQuestions } from './leader-questions.ts'
 import { type MappingAnswer, mappingCommands } from './mapping-command.ts'
 import { openMappingReaders } from './mapping-readers.ts'
 import { notFound, sourceState } from './mapping-source.ts'
@@ -43,6 +44,8 @@ export type Mappings = {
   join(): Promise<void>
   /** Goes on from what the directories say; resolves when it does, or is to lead no more. */
   lead(epoch: number): Promise<void>
+  /** Leads from now on: answers what was asked for in the meantime. */
+  serve(): void
   follow(): void
   /** A stream was made, has changed, or is gone: also while another leads. */
   streamChanged(name: string, record: StreamRecord | undefined): void
@@ -369,10 +372,13 @@ export function openMappings(binding: MappingsBinding): Mappings {
     bus.subscribe(trackerMapping, hear),
     bus.subscribe(trackerEnded, hearEnded),
     bus.subscribe(trackerResult, hearResult),
-    bus.subscribe(trackerSync, (message) => {
-      if (epoch !== undefined) sync(message).catch(notSeen)
-    }),
   ]
+  const syncs = openLeaderQuestions({
+    bus,
+    clock,
+    subject: trackerSync,
+    answer: (message) => void sync(message).catch(notSeen),
+  })
 
   const takeOver = async (newEpoch: number): Promise<void> => {
     // Opened anew, so that everything is in it that a leader before has stored.
@@ -397,6 +403,7 @@ export function openMappings(binding: MappingsBinding): Mappings {
   const follow = (): void => {
     wanted = undefined
     epoch = undefined
+    syncs.follows()
     clock.clearTimer(looking)
     clock.clearTimer(telling)
     telling = undefined
@@ -424,6 +431,7 @@ export function openMappings(binding: MappingsBinding): Mappings {
         }
       }
     },
+    serve: syncs.leads,
     follow,
     streamChanged(name, record) {
       streams.changed(name, record)
@@ -436,6 +444,7 @@ export function openMappings(binding: MappingsBinding): Mappings {
     counts: () => ({ ...audit.counts, ...shards.counts }),
     stop() {
       for (const subscription of subscriptions) subscription.stop()
+      syncs.stop()
       follow()
       readers.stop()
     },

@@ -16,6 +16,7 @@ import type { FunctionRecord } from '../machines/function.ts'
 import { type QueueRecord, queueMachine } from '../machines/queue.ts'
 import { type Host, host } from './actor.ts'
 import { ownQueueOf } from './event.ts'
+import { openLeaderQuestions } from './leader-questions.ts'
 import type { PollerReport } from './poller-report.ts'
 import { sharedQueue } from './queue-choice.ts'
 
@@ -23,6 +24,7 @@ export type Queues = {
   host: Host<typeof queueMachine>
   join(): Promise<void>
   lead(epoch: number): Promise<void>
+  serve(): void
   follow(): void
   pollerGone(pollerId: string): void
   stop(): void
@@ -160,9 +162,10 @@ export function openQueues(binding: QueuesBinding): Queues {
     }
   }
 
-  const lookAgain = (): void => {
+  const lookAgain = (at: number): void => {
+    if (epoch !== at) return
     looking = clock.setTimer(() => {
-      void look().finally(lookAgain)
+      void look().finally(() => lookAgain(at))
     }, binding.lookEveryMs)
   }
 
@@ -173,10 +176,13 @@ export function openQueues(binding: QueuesBinding): Queues {
       reports.set(pollerId, { report, heardMs: clock.monotonicMs() })
     }),
     bus.subscribe(anyOverflow, () => void look()),
-    bus.subscribe(queuesSubject, (message) => {
-      if (epoch !== undefined) message.respond(JSON.stringify({ queues: overview() }))
-    }),
   ]
+  const questions = openLeaderQuestions({
+    bus,
+    clock,
+    subject: queuesSubject,
+    answer: (question) => question.respond(JSON.stringify({ queues: overview() })),
+  })
 
   const overview = (): QueueOverview[] => {
     const nowMs = clock.monotonicMs()
@@ -205,10 +211,14 @@ export function openQueues(binding: QueuesBinding): Queues {
       // Those that a leader before gave a queue of their own: by what waits it is seen how they stand.
       for (const [queue, { functionName }] of copy?.entries() ?? []) start(queue, functionName)
       await look()
-      lookAgain()
+    },
+    serve() {
+      if (epoch !== undefined) lookAgain(epoch)
+      questions.leads()
     },
     follow() {
       epoch = undefined
+      questions.follows()
       clock.clearTimer(looking)
       for (const queue of [...queues.instances()]) queues.forget(queue)
     },
@@ -216,6 +226,7 @@ export function openQueues(binding: QueuesBinding): Queues {
     stop() {
       clock.clearTimer(looking)
       for (const subscription of subscriptions) subscription.stop()
+      questions.stop()
       copy?.stop()
     },
   }

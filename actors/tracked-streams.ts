@@ -8,6 +8,7 @@ import { trackedStreams } from '../bus/subjects.ts'
 import { shardId } from '../edges/aws/shard-id.ts'
 import type { MappingRecord, ShardWork } from '../machines/mapping.ts'
 import type { Shard, StreamRecord } from '../machines/stream.ts'
+import { type LeaderQuestions, openLeaderQuestions } from './leader-questions.ts'
 import { collectShardReports, type ShardReport, type ShardReports } from './shards-report.ts'
 
 /** Absent: all streams; `after`: those behind that name. */
@@ -61,20 +62,25 @@ export type Tracked = {
 /** About 400 bytes each. A message may have a megabyte. */
 const MOST_SHARDS = 2_000
 
-/** Answers while `tracked` does: undefined as long as another one leads. Until the function returned is called. */
+/** Answers while this process leads. `tracked` is not called before. */
 export function serveTrackedStreams(
   bus: Bus,
-  { clock, tracked }: { clock: Clock; tracked: () => Tracked | undefined },
-): () => void {
+  { clock, tracked }: { clock: Clock; tracked: () => Tracked },
+): LeaderQuestions {
   const reports = collectShardReports(bus, clock)
-  const hearing = bus.subscribe(trackedStreams, (message) => {
-    const known = tracked()
-    if (known === undefined) return
-    message.respond(JSON.stringify(answerTo(questionOf(message), known, reports)))
+  const questions = openLeaderQuestions({
+    bus,
+    clock,
+    subject: trackedStreams,
+    answer: (question) =>
+      question.respond(JSON.stringify(answerTo(questionOf(question), tracked(), reports))),
   })
-  return () => {
-    hearing.stop()
-    reports.stop()
+  return {
+    ...questions,
+    stop() {
+      questions.stop()
+      reports.stop()
+    },
   }
 }
 

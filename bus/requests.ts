@@ -84,7 +84,10 @@ export function openQuestions(
       throw error
     }
     if (timeoutMs !== undefined) {
-      deadline = setTimeout(() => open.get(reply)?.(undefined), timeoutMs)
+      deadline = setTimeout(() => {
+        // Where this process stood still, an answer that was there in time is heard only after the timers.
+        setImmediate(() => open.get(reply)?.(undefined))
+      }, timeoutMs)
     }
     return forget
   }
@@ -102,7 +105,7 @@ export function openQuestions(
           open.delete(reply)
           resolve(answers)
         }
-        const deadline = setTimeout(finish, waitMs)
+        const deadline = setTimeout(() => setImmediate(finish), waitMs)
         open.set(reply, (answer) => {
           if (answer === undefined || isNoResponders(answer)) return finish()
           answers.push(answer)

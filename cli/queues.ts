@@ -11,7 +11,7 @@ import { elapsed, print, printJson, remark, table } from './output.ts'
 /** What the state manager answers on `lambus.queues`. What it does not know is absent or null. */
 export type QueuesAnswer = { queues: Queue[] }
 
-/** While a new leader is found nobody answers; longer than that takes. */
+/** Asked while there is no leader, the next one answers: longer than it takes to find it. */
 const ANSWER_MS = 5_000
 
 type Queue = {

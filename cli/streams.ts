@@ -15,7 +15,7 @@ import { type Ask, withAnswers } from './asking.ts'
 import type { CommonOptions } from './options.ts'
 import { elapsed, print, printJson, remark, table } from './output.ts'
 
-/** While a new leader is found nobody answers; longer than that takes. */
+/** Asked while there is no leader, the next one answers: longer than it takes to find it. */
 const ANSWER_MS = 5_000
 
 export function register(program: Command): void {

@@ -46,6 +46,7 @@ export async function startStateManager(process: Process): Promise<Role> {
     leaseTtlMs: config.leaseTtlMs,
     suspect: (other) => others.expect(other),
     lead: queues.lead,
+    serve: queues.serve,
     follow: queues.follow,
   })
   const watching = { presence, clock, log, silenceMs: config.silenceMs, beatMs: config.beatMs }

@@ -73,7 +73,12 @@ export async function startStreamTracker(process: Process): Promise<Role> {
       await streams.lead(epoch)
       await mappings.lead(epoch)
     },
+    serve: () => {
+      mappings.serve()
+      answers.leads()
+    },
     follow: () => {
+      answers.follows()
       mappings.follow()
       streams.follow()
     },
@@ -94,16 +99,13 @@ export async function startStreamTracker(process: Process): Promise<Role> {
   await streams.join()
   await mappings.join()
   const workCopy = await works.watch({ reconcileEveryMs: config.reconcileMs, clock, log })
-  const stopServing = serveTrackedStreams(bus, {
+  const answers = serveTrackedStreams(bus, {
     clock,
-    tracked: () =>
-      leadership.isLeading
-        ? {
-            streams: streams.all(),
-            mappings: mappings.overview().map(({ record }) => record),
-            works: [...workCopy.entries()].map(([, work]) => work),
-          }
-        : undefined,
+    tracked: () => ({
+      streams: streams.all(),
+      mappings: mappings.overview().map(({ record }) => record),
+      works: [...workCopy.entries()].map(([, work]) => work),
+    }),
   })
   await leadership.join()
   return {
@@ -113,7 +115,7 @@ export async function startStreamTracker(process: Process): Promise<Role> {
     async stop() {
       others.stop()
       await leadership.stop()
-      stopServing()
+      answers.stop()
       workCopy.stop()
       mappings.stop()
       streams.stop()

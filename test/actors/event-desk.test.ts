@@ -53,7 +53,7 @@ const died = (id: string, more: Partial<StoredEvent> = {}): StoredEvent => ({
 const bury = (functionName: string, event: StoredEvent) =>
   bus.jetstream.publish(dead(functionName, event.id), encodePacket([event]))
 const ask = async (subject: string, request?: unknown) => {
-  const answer = await bus.request(subject, JSON.stringify(request), { timeoutMs: 5_000 })
+  const answer = await bus.request(subject, JSON.stringify(request), { timeoutMs: 20_000 })
   if (typeof answer === 'string') throw new Error(answer)
   return answer
 }

@@ -118,6 +118,7 @@ export async function liveMappings(url: string, { settleMs = 20, lookEveryMs = 6
     // One that dies while it begins has not begun.
     const begun = mappings.lead(++epoch)
     await Promise.race([begun, until(() => life.isDead)])
+    mappings.serve()
     return leader
   }
 

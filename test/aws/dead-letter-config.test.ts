@@ -56,7 +56,7 @@ test('it is shown between the version and what follows it', async () => {
   const answer = await plane.bus.request(
     'lambus.api.GetFunctionConfiguration',
     JSON.stringify({ FunctionName: name }),
-    { timeoutMs: 5_000 },
+    { timeoutMs: 20_000 },
   )
   if (typeof answer === 'string') throw new Error(answer)
   const members = Object.keys(answer.json<object>())

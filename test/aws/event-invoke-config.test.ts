@@ -137,7 +137,7 @@ describe('what is set', () => {
     const { LastModified } = await get()
     const body = JSON.stringify({ FunctionName: name })
     const answer = await plane.bus.request('lambus.api.GetFunctionEventInvokeConfig', body, {
-      timeoutMs: 5_000,
+      timeoutMs: 20_000,
     })
     if (typeof answer === 'string') throw new Error(answer)
     const seconds = answer.json<{ LastModified: number }>().LastModified
@@ -333,7 +333,7 @@ describe('the service model is held to', () => {
     const ask = async (input: object) => {
       const body = JSON.stringify({ FunctionName: name, ...input })
       const answer = await plane.bus.request('lambus.api.PutFunctionEventInvokeConfig', body, {
-        timeoutMs: 5_000,
+        timeoutMs: 20_000,
       })
       return typeof answer === 'string' ? answer : answer.json()
     }

@@ -131,7 +131,7 @@ describe('a mapping that is made', () => {
       FilterCriteria: { Filters: [{ Pattern: '{"data":{"a":[1]}}' }] },
     })
     const told = await plane.bus.request('lambus.api.CreateEventSourceMapping', body, {
-      timeoutMs: 5_000,
+      timeoutMs: 20_000,
     })
     if (typeof told === 'string') throw new Error(told)
     const record = told.json<Record<string, unknown>>()
@@ -548,7 +548,7 @@ describe('a mapping is refused', () => {
         ...more,
       })
       const told = await plane.bus.request('lambus.api.CreateEventSourceMapping', body, {
-        timeoutMs: 5_000,
+        timeoutMs: 20_000,
       })
       return typeof told === 'string' ? told : told.json<{ message: string }>().message
     }

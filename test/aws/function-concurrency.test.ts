@@ -145,7 +145,7 @@ describe('a reservation is refused', () => {
   test('in bodies with the members in AWS’s order', async () => {
     const bodyOf = async (operation: string, input: object) => {
       const answer = await plane.bus.request(`lambus.api.${operation}`, JSON.stringify(input), {
-        timeoutMs: 5_000,
+        timeoutMs: 20_000,
       })
       return typeof answer === 'string' ? answer : answer.string()
     }

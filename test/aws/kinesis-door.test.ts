@@ -29,7 +29,7 @@ const head = (values: Record<string, string>) => {
 async function ask(stream: string, values: Record<string, string>) {
   const answer = await kinesis.bus.request(kinesisSubject(stream), 'a record', {
     headers: head(values),
-    timeoutMs: 5_000,
+    timeoutMs: 20_000,
   })
   if (typeof answer === 'string') throw new Error(answer)
   const header = (name: string) => answer.headers?.get(name)

@@ -12,7 +12,7 @@ afterAll(() => plane.stop())
 
 async function ask(operation: string, input: unknown): Promise<Msg> {
   const body = typeof input === 'string' ? input : JSON.stringify(input)
-  const outcome = await plane.bus.request(`lambus.api.${operation}`, body, { timeoutMs: 5_000 })
+  const outcome = await plane.bus.request(`lambus.api.${operation}`, body, { timeoutMs: 20_000 })
   if (typeof outcome === 'string') throw new Error(outcome)
   return outcome
 }

@@ -51,6 +51,14 @@ describe('one question', () => {
     expect(typeof (await asker.request('echo', '', { headers: more }))).toBe('object')
   })
 
+  test('that was answered in time is answered, although this process stood still since', async () => {
+    // Answered by the server itself, which does not stand still.
+    const answer = asker.request('$JS.API.INFO', '', { timeoutMs: 200 })
+    await new Promise(setImmediate)
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000)
+    expect(typeof (await answer)).toBe('object')
+  })
+
   test('that is not answered ends at its deadline, and a late answer is ignored', async () => {
     let reply = ''
     const late = answerer.subscribe('late', (message) => {

@@ -51,7 +51,7 @@ const report: ShardReport = {
   ...{ records: 40, retries: 3, invokeErrors: 1, throttles: 1, discarded: 0, filtered: 4 },
   rereading: { from: 1_000, to: 5_000, at: 2_000 },
 }
-let tracked: Tracked | undefined
+let tracked: Tracked
 
 test('lambus streams shows shards, how they came of each other, who reads them and how far', async () => {
   tracked = {
@@ -59,7 +59,8 @@ test('lambus streams shows shards, how they came of each other, who reads them a
     mappings: [mapping],
     works: [work(0, 'open'), work(1, 'blocked'), work(2, 'blocked')],
   }
-  const stop = serveTrackedStreams(bus, { clock, tracked: () => tracked })
+  const answers = serveTrackedStreams(bus, { clock, tracked: () => tracked })
+  answers.leads()
   await bus.nats.flush()
   // As a poller does: once a second.
   const say = () => bus.publish(shardsReport('p1'), JSON.stringify({ shards: [report] }))
@@ -87,15 +88,16 @@ test('lambus streams shows shards, how they came of each other, who reads them a
   expect(streams[0].mappings[0].shards[0]).toMatchObject({
     ...{ poller: 'p1', behindRecords: 1_234, rereading: { at: 2_000 } },
   })
-  stop()
+  answers.stop()
 })
 
 test('it says when there are none, and when nobody is there who knows', async () => {
   tracked = { streams: [], mappings: [], works: [] }
-  const stop = serveTrackedStreams(bus, { clock, tracked: () => tracked })
+  const answers = serveTrackedStreams(bus, { clock, tracked: () => tracked })
+  answers.leads()
   await bus.nats.flush()
   expect((await lambus('streams')).stderr).toBe('There are no streams.\n')
-  stop()
+  answers.stop()
   await bus.nats.flush()
   const { code, stderr } = await lambus('streams', '--json')
   expect(code).toBe(1)

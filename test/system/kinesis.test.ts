@@ -542,7 +542,7 @@ test('records put by plain NATS are read as those of the SDK', async () => {
   const put = async (data: string, ...pairs: [string, string][]) => {
     const answer = await bus.request('lambus.kinesis.plain', data, {
       headers: headersOf(...pairs),
-      timeoutMs: 5_000,
+      timeoutMs: 20_000,
     })
     if (typeof answer === 'string') throw new Error(answer)
     return answer
