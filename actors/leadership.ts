@@ -68,9 +68,12 @@ export function openLeadership(binding: LeadershipBinding): Leadership {
         }
       },
       renew: async () => {
-        if (held === undefined) return
+        const lease = held
+        if (lease === undefined) return
         const askedAtMs = clock.monotonicMs()
-        const renewed = await leases.renew(held)
+        const renewed = await leases.renew(lease)
+        // Given up in the meantime, and perhaps acquired anew: what became of the old one says nothing of that.
+        if (held !== lease) return
         if (renewed === 'lost') machine.send(INSTANCE, { type: 'lost' })
         else {
           held = renewed
@@ -81,6 +84,8 @@ export function openLeadership(binding: LeadershipBinding): Leadership {
         const lease = held
         held = undefined
         if (lease !== undefined) await leases.release(lease)
+        // What had run out before it was given back was heard of before, too.
+        if (holder === undefined) machine.send(INSTANCE, { type: 'vacant' })
       },
       evict: async ({ revision }) => {
         await leases.evict(key, revision)

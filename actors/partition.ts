@@ -77,6 +77,8 @@ export function openPartitions(binding: PartitionsBinding): Partitions {
         if (lease === undefined) return
         const askedAtMs = clock.monotonicMs()
         const renewed = await leases.renew(lease)
+        // Given up in the meantime, and perhaps acquired anew: what became of the old one says nothing of that.
+        if (held.get(Number(id)) !== lease) return
         if (renewed === 'lost') lose(Number(id))
         else {
           held.set(Number(id), renewed)
@@ -87,6 +89,8 @@ export function openPartitions(binding: PartitionsBinding): Partitions {
         const lease = held.get(Number(id))
         held.delete(Number(id))
         if (lease !== undefined) await leases.release(lease)
+        // What had run out before it was given back was heard of before, too.
+        if (!holders.has(Number(id))) machine.send(id, { type: 'vacant' })
       },
       evict: async ({ revision }, id) => {
         await leases.evict(keyOf(Number(id)), revision)

@@ -102,7 +102,12 @@ const machine = setup({
     acquiring: {
       description: 'Taking the lease.',
       entry: 'acquire',
-      on: { acquired: { target: 'owned', actions: 'rememberTook' }, taken: 'elsewhere' },
+      on: {
+        acquired: { target: 'owned', actions: 'rememberTook' },
+        taken: 'elsewhere',
+        // As in `elsewhere`.
+        renewed: { actions: 'release' },
+      },
       after: { ttl: 'elsewhere' },
     },
     owned: {
@@ -110,7 +115,8 @@ const machine = setup({
       initial: 'rebuilding',
       exit: 'stopServing',
       on: {
-        lost: 'elsewhere',
+        // That nobody has it may have been heard already: whoever waits to hear it waits for a whole term.
+        lost: 'acquiring',
         // Old news perhaps, of a holder before us: then nobody should wait for the lease that we have.
         held: { guard: 'isHeldByOthers', target: 'elsewhere', actions: 'release' },
         stop: { target: 'stopped', actions: 'release' },
@@ -144,7 +150,7 @@ const machine = setup({
               description: 'The lease is being renewed.',
               entry: 'renew',
               on: { renewed: { target: 'renewed', actions: 'rememberTook' } },
-              after: { untilRunOut: '#partition.elsewhere' },
+              after: { untilRunOut: '#partition.acquiring' },
             },
           },
         },

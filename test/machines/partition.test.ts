@@ -116,7 +116,7 @@ test('a lease that is lost ends serving at once, also while it rebuilds or renew
     acquired 2     → owned.rebuilding        stop waiting, rebuild, wait 5000 ms
     rebuilt        → owned.serving.renewing  stop waiting, serve, renew, wait 9998 ms
     renewed 3      → owned.serving.renewed   stop waiting, wait 5000 ms
-    lost           → elsewhere               stop waiting, stopServing, wait 15000 ms
+    lost           → acquiring               stop waiting, stopServing, acquire, wait 15000 ms
     "
   `)
   expect(story(...served, heldByOthers)).toMatchInlineSnapshot(`
@@ -136,8 +136,8 @@ test('a lease that is lost ends serving at once, also while it rebuilds or renew
     preferred true → elsewhere
     vacant         → acquiring         stop waiting, wait 1000 ms, stop waiting, acquire, wait 15000 ms
     acquired 2     → owned.rebuilding  stop waiting, rebuild, wait 5000 ms
-    lost           → elsewhere         stop waiting, stopServing, wait 15000 ms
-    rebuilt        → elsewhere         ignored
+    lost           → acquiring         stop waiting, stopServing, acquire, wait 15000 ms
+    rebuilt        → acquiring         ignored
     "
   `)
   expect(story(...served, 'renewEvery', lost)).toMatchInlineSnapshot(`
@@ -149,7 +149,7 @@ test('a lease that is lost ends serving at once, also while it rebuilds or renew
     rebuilt        → owned.serving.renewing  stop waiting, serve, renew, wait 9998 ms
     renewed 3      → owned.serving.renewed   stop waiting, wait 5000 ms
     renewEvery     → owned.serving.renewing  stop waiting, renew, wait 9997 ms
-    lost           → elsewhere               stop waiting, stopServing, wait 15000 ms
+    lost           → acquiring               stop waiting, stopServing, acquire, wait 15000 ms
     "
   `)
 })
@@ -164,7 +164,7 @@ test('an owner whose renewal is not answered stops before its lease can have run
     rebuilt        → owned.serving.renewing  stop waiting, serve, renew, wait 9998 ms
     renewed 3      → owned.serving.renewed   stop waiting, wait 5000 ms
     renewEvery     → owned.serving.renewing  stop waiting, renew, wait 9997 ms
-    untilRunOut    → elsewhere               stop waiting, stopServing, wait 15000 ms
+    untilRunOut    → acquiring               stop waiting, stopServing, acquire, wait 15000 ms
     "
   `)
 })
@@ -182,7 +182,7 @@ test('the later a renewal was answered, the sooner the next one is given up', ()
     rebuilt        → owned.serving.renewing  stop waiting, serve, renew, wait 9998 ms
     renewed 4000   → owned.serving.renewed   stop waiting, wait 5000 ms
     renewEvery     → owned.serving.renewing  stop waiting, renew, wait 6000 ms
-    untilRunOut    → elsewhere               stop waiting, stopServing, wait 15000 ms
+    untilRunOut    → acquiring               stop waiting, stopServing, acquire, wait 15000 ms
     "
   `)
 })
@@ -197,8 +197,8 @@ test('a lease that is stored after it was given up is released', () => {
     rebuilt        → owned.serving.renewing  stop waiting, serve, renew, wait 9998 ms
     renewed 3      → owned.serving.renewed   stop waiting, wait 5000 ms
     renewEvery     → owned.serving.renewing  stop waiting, renew, wait 9997 ms
-    untilRunOut    → elsewhere               stop waiting, stopServing, wait 15000 ms
-    renewed 3      → elsewhere               release
+    untilRunOut    → acquiring               stop waiting, stopServing, acquire, wait 15000 ms
+    renewed 3      → acquiring               release
     "
   `)
   expect(story(ours, vacant, 'ttl', acquired)).toMatchInlineSnapshot(`
