@@ -161,6 +161,8 @@ test(`a thousand bad messages are refused or dropped, logged once, and change no
     .log()
     .split('\n')
     .flatMap((line) => /"code":"(\w+)".*?"machine":"(\w+)"|"code":"(\w+)"/.exec(line)?.[0] ?? [])
+    // Says that this machine stood still, whatever came in.
+    .filter((warning) => !warning.includes('POLLER_OVERSLEPT'))
   // Once for each process and machine, however many there were.
   for (const warning of new Set(warnings)) {
     expect(warnings.filter((other) => other === warning).length, warning).toBeLessThanOrEqual(2)
