@@ -60,8 +60,9 @@ export function openLeadership(binding: LeadershipBinding): Leadership {
     duties: {
       acquire: async () => {
         const askedAtMs = clock.monotonicMs()
-        const lease = await leases.acquire(key, id).catch(() => undefined)
+        const lease = await leases.acquire(key, id).catch(() => 'unanswered' as const)
         if (lease === undefined) machine.send(INSTANCE, { type: 'taken' })
+        else if (lease === 'unanswered') machine.send(INSTANCE, { type: 'unanswered' })
         else {
           held = lease
           machine.send(INSTANCE, { type: 'acquired', tookMs: clock.monotonicMs() - askedAtMs })

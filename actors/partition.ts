@@ -65,8 +65,11 @@ export function openPartitions(binding: PartitionsBinding): Partitions {
     duties: {
       acquire: async (_, id) => {
         const askedAtMs = clock.monotonicMs()
-        const lease = await leases.acquire(keyOf(Number(id)), managerId)
+        const lease = await leases
+          .acquire(keyOf(Number(id)), managerId)
+          .catch(() => 'unanswered' as const)
         if (lease === undefined) machine.send(id, { type: 'taken' })
+        else if (lease === 'unanswered') machine.send(id, { type: 'unanswered' })
         else {
           held.set(Number(id), lease)
           machine.send(id, { type: 'acquired', tookMs: clock.monotonicMs() - askedAtMs })

@@ -31,6 +31,8 @@ export type PartitionEvent =
   /** `tookMs`: between our asking and the answer; the lease runs from somewhere in between. */
   | { type: 'acquired'; tookMs: number }
   | { type: 'taken' }
+  /** Nobody answered, so nobody knows who has it. */
+  | { type: 'unanswered' }
   | { type: 'renewed'; tookMs: number }
   | { type: 'lost' }
   | { type: 'rebuilt' }
@@ -72,6 +74,7 @@ const machine = setup({
       Math.max(0, context.ttlMs - context.renewEveryMs - context.tookMs),
     ttl: ({ context }) => context.ttlMs,
     vacancy: ({ context }) => context.vacancyMs,
+    moment: 100,
   },
 }).createMachine({
   id: 'partition',
@@ -105,10 +108,20 @@ const machine = setup({
       on: {
         acquired: { target: 'owned', actions: 'rememberTook' },
         taken: 'elsewhere',
+        unanswered: 'unsure',
         // As in `elsewhere`.
         renewed: { actions: 'release' },
       },
-      after: { ttl: 'elsewhere' },
+      after: { ttl: 'unsure' },
+    },
+    unsure: {
+      description: 'Whether the lease was stored is not known; it is asked for again in a moment.',
+      on: {
+        held: { guard: 'isHeldByOthers', target: 'elsewhere' },
+        acquired: { actions: 'release' },
+        renewed: { actions: 'release' },
+      },
+      after: { moment: 'acquiring' },
     },
     owned: {
       description: 'The lease is ours.',

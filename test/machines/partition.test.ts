@@ -18,6 +18,7 @@ const heldByUs: PartitionEvent = { type: 'held', byUs: true }
 const holderGone: PartitionEvent = { type: 'holderGone', revision: 7 }
 const acquired: PartitionEvent = { type: 'acquired', tookMs: 2 }
 const taken: PartitionEvent = { type: 'taken' }
+const unanswered: PartitionEvent = { type: 'unanswered' }
 const renewed: PartitionEvent = { type: 'renewed', tookMs: 3 }
 const lost: PartitionEvent = { type: 'lost' }
 const rebuilt: PartitionEvent = { type: 'rebuilt' }
@@ -206,8 +207,8 @@ test('a lease that is stored after it was given up is released', () => {
     (start)        → elsewhere  wait 15000 ms
     preferred true → elsewhere
     vacant         → acquiring  stop waiting, wait 1000 ms, stop waiting, acquire, wait 15000 ms
-    ttl            → elsewhere  stop waiting, wait 15000 ms
-    acquired 2     → elsewhere  release
+    ttl            → unsure     stop waiting, wait 100 ms
+    acquired 2     → unsure     release
     "
   `)
 })
@@ -235,6 +236,30 @@ test('a vacancy that was missed is found all the same', () => {
     taken          → elsewhere         stop waiting, wait 15000 ms
     ttl            → acquiring         stop waiting, acquire, wait 15000 ms
     acquired 2     → owned.rebuilding  stop waiting, rebuild, wait 5000 ms
+    "
+  `)
+})
+
+test('a lease that nobody knows whether it was stored is asked for again in a moment', () => {
+  expect(story(ours, vacant, unanswered, renewed, 'moment', acquired)).toMatchInlineSnapshot(`
+    "
+    (start)        → elsewhere         wait 15000 ms
+    preferred true → elsewhere
+    vacant         → acquiring         stop waiting, wait 1000 ms, stop waiting, acquire, wait 15000 ms
+    unanswered     → unsure            stop waiting, wait 100 ms
+    renewed 3      → unsure            release
+    moment         → acquiring         stop waiting, acquire, wait 15000 ms
+    acquired 2     → owned.rebuilding  stop waiting, rebuild, wait 5000 ms
+    "
+  `)
+  expect(story(ours, vacant, unanswered, heldByUs, heldByOthers)).toMatchInlineSnapshot(`
+    "
+    (start)        → elsewhere  wait 15000 ms
+    preferred true → elsewhere
+    vacant         → acquiring  stop waiting, wait 1000 ms, stop waiting, acquire, wait 15000 ms
+    unanswered     → unsure     stop waiting, wait 100 ms
+    held true      → unsure     ignored
+    held false     → elsewhere  stop waiting, wait 15000 ms
     "
   `)
 })
@@ -280,6 +305,7 @@ const anyEvent = fc.constantFrom<PartitionEvent | 'a timer rings'>(
   holderGone,
   acquired,
   taken,
+  unanswered,
   renewed,
   lost,
   rebuilt,
